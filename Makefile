@@ -1,0 +1,117 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both use .venv; the
+# stamps in it say what has been installed, so a second call goes straight to work.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test environment lint test-device campaign bundles pins clean
+
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?= $(or $(TIEDGE_DATA),../shared/data)
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Errors only: pip repeats its warnings for every package.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+DEFINED_BY := pyproject.toml constraints.txt
+BUNDLES := edge_runtime/bundles
+
+# Programs that tests use, and the Debian package of each.
+SYSTEM := chromium:chromium espeak-ng:espeak-ng g++:g++
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+demo: $(VENV)/.demo $(VENV)/.engines  ## check the ready-made bundles, measure this machine, serve the page (PORT=8000)
+	@for bundle in $(BUNDLES)/*/; do
+	    $(BIN)/tiedge inspect "$$bundle"
+	done
+	for bundle in $(BUNDLES)/*/; do
+	    $(BIN)/tiedge bench "$$bundle" --all --runs 20 --seconds 1
+	done
+	exec $(BIN)/tiedge serve --port $(PORT)
+
+test: lint  ## install everything that tests need, then lint, types and all tests
+	@TIEDGE_DATA=$(DATA) $(BIN)/python -m pytest
+
+environment: $(VENV)/.test system  ## all that `make test` installs, and nothing run
+
+lint: environment  ## ruff and mypy
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-device: environment  ## the built wheel in an environment of its own, without torch
+	@$(BIN)/python -m pytest tests/test_wheel.py
+
+campaign: environment  ## the long measurements; writes results/ (hours)
+	@TIEDGE_DATA=$(DATA) $(BIN)/python -m pytest -m campaign
+
+bundles: environment  ## rebuild the ready-made bundles from the committed checkpoints
+	@for checkpoint in training/checkpoints/*/; do
+	    name=$$(basename "$$checkpoint")
+	    $(BIN)/tiedge export "$$checkpoint" -o "$(BUNDLES)/$$name"
+	done
+
+pins: environment  ## write constraints.txt anew from what is installed
+	@{ sed -n '/^#/p' constraints.txt
+	   $(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable |
+	     sed -E 's/\+cpu$$//; /^#/d'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## remove .venv and all that was built; runs/ stays
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+	    echo "$$($(PYTHON) --version) is too old, expected 3.11 or newer; name one with PYTHON=" >&2
+	    exit 1
+	}
+	$(PYTHON) -m venv $(VENV) || {
+	    rm -rf $(VENV)
+	    echo "no virtual environment could be made; on Debian: apt-get install python3-venv" >&2
+	    exit 1
+	}
+
+$(VENV)/.demo: $(DEFINED_BY) | $(BIN)/python
+	@echo "Installing the runtime and the demo ..."
+	$(INSTALL) -e '.[demo]'
+	touch $@
+
+# The second engine is a bonus of the demo: the shim needs the wheel's libraries and a
+# compiler, and none of the wheel's requirements.
+$(VENV)/.engines: $(DEFINED_BY) | $(VENV)/.demo
+	@if ! $(INSTALL) --no-deps executorch; then
+	    echo "executorch cannot be installed here: the demo runs on litert alone"
+	elif ! command -v g++ > /dev/null; then
+	    echo "g++ is not installed: the demo runs on litert alone"
+	fi
+	touch $@
+
+# torch comes first: asked for by name and version alone, an index that has the CPU
+# build gives that; as somebody's requirement, the newest CUDA build would come.
+$(VENV)/.test: $(DEFINED_BY) | $(BIN)/python
+	@echo "Installing everything that the tests need (some minutes) ..."
+	$(INSTALL) "$$(grep '^torch==' constraints.txt)"
+	$(INSTALL) -e '.[train,export,demo,evaluate,test]'
+	touch $@ $(VENV)/.demo $(VENV)/.engines
+
+.PHONY: system
+system:
+	@missing=()
+	for entry in $(SYSTEM); do
+	    command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}")
+	done
+	if [ $${#missing[@]} -eq 0 ]; then exit 0; fi
+	if [ "$$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+	    echo "Installing $${missing[*]} ..."
+	    export DEBIAN_FRONTEND=noninteractive
+	    if apt-get update -qq > /dev/null &&
+	       apt-get install -qq -y --no-install-recommends "$${missing[@]}" > /dev/null
+	    then exit 0; fi
+	fi
+	echo "Not installed, and the tests that need them are skipped: $${missing[*]}"
+	echo "To run them: sudo apt-get install $${missing[*]}"

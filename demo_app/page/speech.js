@@ -1,0 +1,131 @@
+// Speech: sound streamed to the server in small pieces, the transcript as it grows.
+
+import { readRecording } from "./audio_file.js";
+import { Choices, fits, takeChosen, takeDrops } from "./choices.js";
+import { Microphone } from "./microphone.js";
+import { Transcription } from "./server.js";
+import { element, milliseconds, say, seconds } from "./text.js";
+import { Wave } from "./wave.js";
+
+const PIECE_S = 0.1;
+
+let facts;
+let choices;
+let wave;
+let microphone = null;
+let current = null; // the transcription on show
+
+export function startSpeech(serverFacts) {
+  facts = serverFacts;
+  wave = new Wave(element("wave"));
+  choices = new Choices(element("speech-controls"), facts, "speech", showSummary);
+  takeDrops(element("speech-stage"), transcribeFile);
+  takeChosen(element("choose-audio"), element("audio-file"), transcribeFile);
+  element("record").addEventListener("click", () => (microphone ? stop() : record()));
+  for (const id of ["choose-audio", "record"]) {
+    element(id).disabled = choices.bundle === undefined;
+  }
+  if (choices.bundle === undefined) {
+    say("speech-message", "No speech bundle is served. Start tiedge serve with --bundle FOLDER.");
+  }
+}
+
+function showSummary() {
+  // The first call comes from within the constructor of `choices`.
+  queueMicrotask(() => {
+    element("speech-summary").textContent = choices.bundle?.summary ?? "";
+  });
+}
+
+async function record() {
+  say("speech-message");
+  element("record").disabled = true;
+  try {
+    microphone = await Microphone.open();
+    const rateHz = microphone.sampleRateHz;
+    const transcription = begin(rateHz, "Listening");
+    let heardSamples = 0;
+    microphone.listen((samples) => {
+      wave.add(samples);
+      heardSamples += samples.length;
+      element("audio-seconds").textContent = seconds(heardSamples / rateHz);
+      transcription.send(samples);
+    });
+    showRecording(true);
+    transcription.done.catch(() => {}).finally(stop);
+  } catch (error) {
+    say("speech-message", error.message);
+  } finally {
+    element("record").disabled = false;
+  }
+}
+
+async function stop() {
+  const closing = microphone;
+  microphone = null;
+  showRecording(false);
+  if (closing === null) return;
+  const ended = current;
+  await closing.close();
+  state("Finishing", ended);
+  await ended.end();
+}
+
+async function transcribeFile(file) {
+  say("speech-message");
+  if (!fits(file, facts.limits, "speech-message")) return;
+  try {
+    await stop();
+    const { samples, sampleRateHz } = await readRecording(file);
+    const transcription = begin(sampleRateHz, "Transcribing");
+    const piece = Math.max(1, Math.round(sampleRateHz * PIECE_S));
+    for (let start = 0; start < samples.length && current === transcription; start += piece) {
+      const part = samples.slice(start, start + piece);
+      wave.add(part);
+      await transcription.send(part);
+    }
+    await transcription.end();
+  } catch (error) {
+    say("speech-message", error.message);
+  }
+}
+
+/** Start a transcription and put it on show. */
+function begin(sampleRateHz, doing) {
+  wave.clear();
+  show({ text: "", audio_s: 0, compute_ms: 0 });
+  element("transcript").classList.add("growing");
+  const greeting = { sample_rate_hz: sampleRateHz, ...choices.values };
+  const transcription = new Transcription(greeting, (event) => {
+    if (current === transcription) show(event);
+  });
+  current = transcription;
+  state(doing, transcription);
+  transcription.done
+    .then(() => state("Done", transcription))
+    .catch((error) => {
+      state("Stopped", transcription);
+      if (current === transcription) say("speech-message", error.message);
+    })
+    .finally(() => {
+      if (current === transcription) element("transcript").classList.remove("growing");
+    });
+  return transcription;
+}
+
+function show(event) {
+  element("transcript").textContent = event.text;
+  element("audio-seconds").textContent = seconds(event.audio_s);
+  element("compute-ms").textContent = milliseconds(event.compute_ms);
+  element("realtime-factor").textContent =
+    event.audio_s > 0 ? (event.compute_ms / 1000 / event.audio_s).toPrecision(2) : "–";
+}
+
+function state(text, transcription) {
+  if (current === transcription) element("speech-state").textContent = text;
+}
+
+function showRecording(on) {
+  element("record").setAttribute("aria-pressed", String(on));
+  element("record-text").textContent = on ? "Stop" : "Record";
+}

@@ -1,0 +1,151 @@
+"""POST /picture: a picture in, the filtered one out, with time and quality."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from demo_app.engine_cache import EngineCache, EngineKey
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import PictureError
+from edge_runtime.image_filter import ImageFilter
+from edge_runtime.pictures import (
+    add_noise,
+    psnr_db,
+    read_picture,
+    to_8_bits,
+    to_float,
+)
+
+
+class PictureQuestion(BaseModel):
+    """The query of POST /picture; the picture file itself is the body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bundle: str = "denoise"
+    engine: str = "litert"
+    precision: str = "int8"
+    depth: int | None = None
+    """None is the deepest on offer."""
+
+    sigma: float = Field(default=25.0, ge=0.0, allow_inf_nan=False)
+    """Noise level given to the network, in units of 255."""
+
+    noise: bool = False
+    """Add noise of `sigma` first, so that quality can be measured."""
+
+    seed: int = Field(default=0, ge=0)
+
+
+def picture_routes(cache: EngineCache, max_picture_px: int) -> APIRouter:
+    """Return the route POST /picture."""
+    routes = APIRouter()
+
+    @routes.post("/picture")
+    async def picture(
+        request: Request, question: Annotated[PictureQuestion, Query()]
+    ) -> JSONResponse:
+        body = await request.body()
+        answer = await run_in_threadpool(
+            filter_upload, cache, max_picture_px, question, body
+        )
+        return JSONResponse(answer)
+
+    return routes
+
+
+def filter_upload(
+    cache: EngineCache, max_picture_px: int, question: PictureQuestion, body: bytes
+) -> dict[str, Any]:
+    """Return the answer to one upload; raises TiedgeError."""
+    picture = _decode(body, max_picture_px)  # (Y, X, 3)
+    given = _given(picture, question)
+    key = EngineKey(question.bundle, question.engine, question.precision)
+    with cache.lease(key) as lease:
+        image_filter = ImageFilter(lease.bundle, lease.engine)
+        depth = _deepest(lease.bundle) if question.depth is None else question.depth
+        with lease.running():
+            start = time.perf_counter()
+            restored = image_filter.apply(given, question.sigma, depth)
+            compute_ms = (time.perf_counter() - start) * 1e3
+        engine, load_ms = lease.engine, lease.load_ms
+    before, after = to_8_bits(given), to_8_bits(restored)
+    return {
+        "bundle": question.bundle,
+        "engine": question.engine,
+        "engine_version": engine.version,
+        "precision": question.precision,
+        "depth": depth,
+        "threads": engine.threads,
+        "sigma": question.sigma,
+        "noise": question.noise,
+        "width_px": picture.shape[1],
+        "height_px": picture.shape[0],
+        "compute_ms": compute_ms,
+        "load_ms": load_ms,
+        "psnr_db": _quality(picture, after) if question.noise else None,
+        "noisy_psnr_db": _quality(picture, before) if question.noise else None,
+        "before_png": _png(before),
+        "after_png": _png(after),
+    }
+
+
+def _decode(body: bytes, max_picture_px: int) -> NDArray[np.uint8]:
+    """Return an uploaded picture as (Y, X, 3) 8-bit RGB; raises PictureError."""
+    if not body:
+        raise PictureError("upload: empty, expected a picture file")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "upload")
+        path.write_bytes(body)
+        try:
+            picture = read_picture(path)
+        except PictureError as error:
+            # The visitor knows no path of this machine.
+            raise PictureError(str(error).replace(str(path), "upload")) from error
+    height_px, width_px, _ = picture.shape
+    if height_px * width_px > max_picture_px:
+        raise PictureError(
+            f"upload: {width_px}×{height_px} is {width_px * height_px} pixels, the demo"
+            f" takes at most {max_picture_px}; use tiedge filter, which takes more"
+        )
+    return picture
+
+
+def _deepest(bundle: Bundle) -> int | None:
+    return max(bundle.depths, default=None)
+
+
+def _given(
+    picture: NDArray[np.uint8], question: PictureQuestion
+) -> NDArray[np.float32]:
+    """Return what the network is given: the picture, noisy if that was asked for."""
+    if question.noise:
+        return add_noise(picture, question.sigma, question.seed, clip=False)
+    return to_float(picture)
+
+
+def _quality(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float | None:
+    """Return the PSNR in dB; None where both are equal, which JSON cannot say."""
+    quality_db = psnr_db(expected, actual)
+    return quality_db if math.isfinite(quality_db) else None
+
+
+def _png(picture: NDArray[np.uint8]) -> str:
+    """Return the picture as a PNG file in base64, packed fast rather than small."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,222 @@
+"""The checks that compare one part of bundle.json with another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from edge_runtime.bundle_parts import (
+    Fingerprint,
+    ListedFile,
+    ModelFile,
+    PictureSpec,
+    Signature,
+    SpeechSpec,
+    StateSpec,
+    TensorSpec,
+)
+from edge_runtime.json_fields import refusal
+
+T = TypeVar("T")
+
+PICTURE_LAYOUT = "BYXC"
+"""Rows, columns, channels: as decoders give pictures and cameras frames."""
+
+SPEECH_SIGNATURE = "step"
+CARD = "CARD.md"
+_CHANNELS = 3
+
+
+def check_names(
+    file: str,
+    files: Sequence[ListedFile],
+    models: Sequence[ModelFile],
+    reserved: Iterable[str],
+) -> None:
+    """Refuse a file or a (format, precision) that is listed twice, or no card."""
+    names = [listed.path for listed in files] + [model.path.name for model in models]
+    seen = {name.lower(): name for name in reserved}
+    for name in names:
+        if name.lower() in seen:
+            raise refusal(
+                file, f'the file name "{name}"', "used twice", "a name of its own"
+            )
+        seen[name.lower()] = name
+    if CARD not in names:
+        raise refusal(file, "files", f"without {CARD}", f"a list with {CARD}")
+    kinds = [(model.format, model.precision) for model in models]
+    for index, kind in enumerate(kinds):
+        if kind in kinds[:index]:
+            raise refusal(
+                file,
+                f"models[{index}]",
+                f"a second {' '.join(kind)} file",
+                "one for each format and precision",
+            )
+
+
+def check_fingerprint(
+    file: str, fingerprint: Sequence[Fingerprint], models: Sequence[ModelFile]
+) -> None:
+    """Refuse a weight told of twice, and one stored in a file that is not listed."""
+    seen: set[str] = set()
+    for place, weight in _placed("fingerprint", fingerprint):
+        for name in (weight.name, *weight.aliases):
+            if name in seen:
+                raise refusal(file, place, f'about "{name}" again', "a name of its own")
+            seen.add(name)
+    paths = [model.path.name for model in models]
+    for place, weight in _placed("fingerprint", fingerprint):
+        for path in weight.stored:
+            if path not in paths:
+                raise refusal(
+                    file,
+                    f"{place}.stored",
+                    f'about "{path}"',
+                    f"one of {' '.join(paths)}",
+                )
+
+
+def check_picture(
+    file: str, models: Sequence[ModelFile], depths: Sequence[int], picture: PictureSpec
+) -> None:
+    """Refuse picture models whose entry points do not fit the depths and the tile."""
+    if not depths:
+        raise refusal(file, "depths", "empty", "at least one depth")
+    if sorted(picture.radius_px) != list(depths):
+        raise refusal(
+            file,
+            "picture.radius_px",
+            f"given for depths {_listed(sorted(picture.radius_px))}",
+            f"the depths on offer {_listed(depths)}",
+        )
+    for depth, radius in picture.radius_px.items():
+        if 2 * radius + picture.multiple_px > picture.tile_px:
+            raise refusal(
+                file,
+                f"picture.radius_px.{depth}",
+                f"{radius}",
+                f"room for tiles that overlap: at most (tile_px − multiple_px) / 2 ="
+                f" {(picture.tile_px - picture.multiple_px) // 2}",
+            )
+    for place, model in _placed("models", models):
+        _check_dial(file, place, model, depths)
+        for below, signature in _placed(f"{place}.signatures", model.signatures):
+            _check_picture_signature(file, below, signature, picture.tile_px)
+
+
+def _check_dial(file: str, place: str, model: ModelFile, depths: Sequence[int]) -> None:
+    found = [(signature.name, signature.depth) for signature in model.signatures]
+    expected = [(f"depth_{depth}", depth) for depth in depths]
+    if sorted(found, key=str) != sorted(expected, key=str):
+        raise refusal(
+            file,
+            f"{place}.signatures",
+            _listed(f"{name} (depth {depth})" for name, depth in found),
+            _listed(f"{name} (depth {depth})" for name, depth in expected),
+        )
+
+
+def _check_picture_signature(
+    file: str, place: str, signature: Signature, tile_px: int
+) -> None:
+    _check_tensor_names(file, f"{place}.inputs", signature.inputs, "picture", "sigma")
+    _check_tensor_names(file, f"{place}.outputs", signature.outputs, "restored")
+    picture, sigma = signature.inputs
+    if picture.name != "picture":
+        raise refusal(file, f"{place}.inputs", "sigma, picture", "picture, sigma")
+    for below, tensor in (
+        (f"{place}.inputs[0]", picture),
+        (f"{place}.outputs[0]", signature.outputs[0]),
+    ):
+        if tensor.layout != PICTURE_LAYOUT:
+            raise refusal(file, f"{below}.layout", tensor.layout, PICTURE_LAYOUT)
+        _check_tensor(file, below, tensor, (1, tile_px, tile_px, _CHANNELS))
+    _check_tensor(file, f"{place}.inputs[1]", sigma, (1, 1, 1, 1))
+
+
+def check_speech(
+    file: str,
+    models: Sequence[ModelFile],
+    states: Sequence[StateSpec],
+    speech: SpeechSpec,
+) -> None:
+    """Refuse speech models whose step does not fit the constants and the states."""
+    for place, model in _placed("models", models):
+        found = [(signature.name, signature.depth) for signature in model.signatures]
+        if found != [(SPEECH_SIGNATURE, None)]:
+            raise refusal(
+                file,
+                f"{place}.signatures",
+                _listed(f"{name} (depth {depth})" for name, depth in found),
+                f"{SPEECH_SIGNATURE} (depth null) alone",
+            )
+        _check_step(file, f"{place}.signatures[0]", model.signatures[0], states, speech)
+
+
+def _check_step(
+    file: str,
+    place: str,
+    step: Signature,
+    states: Sequence[StateSpec],
+    speech: SpeechSpec,
+) -> None:
+    features = (1, speech.chunk_frames, speech.n_mels)
+    logits = (1, speech.logits_per_chunk, len(speech.alphabet))
+    inputs = [("features", features), *((s.input, s.shape) for s in states)]
+    outputs = [("logits", logits), *((s.output, s.shape) for s in states)]
+    for side, tensors, expected in (
+        ("inputs", step.inputs, inputs),
+        ("outputs", step.outputs, outputs),
+    ):
+        below = f"{place}.{side}"
+        _check_tensor_names(file, below, tensors, *(name for name, _ in expected))
+        for at, tensor in _placed(below, tensors):
+            _check_tensor(file, at, tensor, dict(expected)[tensor.name])
+
+
+def check_states(file: str, states: Sequence[StateSpec]) -> None:
+    """Refuse states that share a tensor or that are no float32."""
+    for side, names in (
+        ("input", [state.input for state in states]),
+        ("output", [state.output for state in states]),
+    ):
+        for index, name in enumerate(names):
+            if name in names[:index] or name in ("features", "logits"):
+                raise refusal(
+                    file,
+                    f"states[{index}].{side}",
+                    f'"{name}", which is taken',
+                    "a tensor of its own",
+                )
+    for place, state in _placed("states", states):
+        if state.dtype != "float32":
+            raise refusal(file, f"{place}.dtype", state.dtype, "float32")
+
+
+def _check_tensor_names(
+    file: str, place: str, tensors: Sequence[TensorSpec], *expected: str
+) -> None:
+    found = [tensor.name for tensor in tensors]
+    if sorted(found) != sorted(expected):
+        raise refusal(file, place, _listed(found), _listed(expected))
+
+
+def _check_tensor(
+    file: str, place: str, tensor: TensorSpec, shape: tuple[int, ...]
+) -> None:
+    if (tensor.dtype, tensor.shape) != ("float32", shape):
+        raise refusal(
+            file,
+            f'{place} "{tensor.name}"',
+            f"{tensor.dtype} {tensor.shape}",
+            f"float32 {shape}",
+        )
+
+
+def _placed(place: str, parts: Sequence[T]) -> Iterator[tuple[str, T]]:
+    return ((f"{place}[{index}]", part) for index, part in enumerate(parts))
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items) or "none"

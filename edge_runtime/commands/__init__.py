@@ -1,0 +1,1 @@
+"""The verbs that a device serves; each module's `run` takes the verb's arguments."""

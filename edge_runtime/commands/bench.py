@@ -1,0 +1,219 @@
+"""`tiedge bench`: latency, load time and memory of a bundle on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from edge_runtime.bench import Case, Measurement, choose_cases, measure_case
+from edge_runtime.bundle import Bundle, find_bundle
+from edge_runtime.device import NOT_MEASURED, Device, read_device
+from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
+from edge_runtime.errors import SettingError, TiedgeError
+from edge_runtime.options import Parser, add_engine_options, print_json
+
+BYTES_PER_MB = 10**6
+DEFAULT_RUNS = 50
+DEFAULT_SECONDS = 1.0
+SHORT_RUN = "short run: published figures need 1024 runs and 60 s"
+
+COLUMNS = (
+    ("engine", "engine"),
+    ("engine_version", "version"),
+    ("precision", "precision"),
+    ("depth", "depth"),
+    ("threads", "threads"),
+    ("input", "input"),
+    ("n_warmup", "warm-up"),
+    ("n_runs", "runs"),
+    ("p50_ms", "p50 ms"),
+    ("p90_ms", "p90 ms"),
+    ("p99_ms", "p99 ms"),
+    ("load_ms", "load ms"),
+    ("peak_rss_bytes", "peak MB"),
+    ("packed_bytes", "packed MB"),
+    ("real_time_factor", "real-time factor"),
+)
+"""Key of a row and head of its column."""
+
+FIGURES = ("p50_ms", "p90_ms", "p99_ms", "load_ms", "peak_rss_bytes", "packed_bytes")
+"""Keys of a row that stand at the top level of the JSON object, too."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Measure as the arguments say; 1 if a case of `--all` could not be run."""
+    options = _parser().parse_args(arguments)
+    bundle = find_bundle(options.bundle)
+    device = read_device()
+    if options.all:
+        cases = _all_cases(bundle, options.threads)
+        rows = [_try_row(case, options) for case in cases]
+    else:
+        rows = [_row(_one_case(bundle, options), options)]
+    if options.json:
+        print_json(_result(bundle, device, rows, options))
+    else:
+        print("\n".join(_table(bundle, device, rows)))
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _one_case(bundle: Bundle, options: argparse.Namespace) -> Case:
+    """Return the case that the options name; the deepest depth by default."""
+    if options.engine not in FORMAT_OF_ENGINE:
+        raise SettingError(
+            f"engine: found {options.engine}, tiedge bench times"
+            f" {' '.join(FORMAT_OF_ENGINE)}"
+        )
+    model = bundle.model(FORMAT_OF_ENGINE[options.engine], options.precision)
+    cases = choose_cases(
+        bundle, [options.engine], model.precision, options.depth, options.threads
+    )
+    if not cases:
+        raise SettingError(
+            f"depth: found {options.depth}, {model.path.name} offers"
+            f" {' '.join(map(str, bundle.depths)) or 'no depths'}"
+        )
+    return max(cases, key=lambda case: case.signature.depth or 0)
+
+
+def _all_cases(bundle: Bundle, threads: int) -> list[Case]:
+    engines = installed_engines()
+    cases = choose_cases(bundle, engines, None, None, threads)
+    if not cases:
+        raise SettingError(
+            f"{bundle.name}: no installed engine ({' '.join(engines) or 'none'})"
+            " runs any of its files"
+        )
+    return cases
+
+
+def _row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    measured = measure_case(case, options.runs, options.seconds, options.seed)
+    return _conditions(case) | _figures(measured)
+
+
+def _try_row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the case's row, or one that says why there is none."""
+    conditions = _conditions(case)
+    label = " ".join(str(conditions[key]) for key in ("engine", "precision", "depth"))
+    try:
+        row = _row(case, options)
+        print(f"{label}: p50 {row['p50_ms']:.2f} ms", file=sys.stderr, flush=True)
+        return row
+    except TiedgeError as error:
+        print(f"{label}: {error}", file=sys.stderr, flush=True)
+        return conditions | {"error": str(error)}
+
+
+def _conditions(case: Case) -> dict[str, Any]:
+    return {
+        "engine": case.engine,
+        "precision": case.model.precision,
+        "depth": case.signature.depth,
+        "threads": case.threads,
+        "input": "×".join(map(str, case.signature.inputs[0].shape)),
+    }
+
+
+def _figures(measured: Measurement) -> dict[str, Any]:
+    return {
+        "engine_version": measured.engine_version,
+        **dataclasses.asdict(measured.latency),
+        "short_run": measured.latency.is_short,
+        "load_ms": measured.load_ms,
+        "peak_rss_bytes": measured.peak_rss_bytes,
+        "packed_bytes": measured.packed_bytes,
+        "real_time_factor": measured.real_time_factor,
+    }
+
+
+def _result(
+    bundle: Bundle,
+    device: Device,
+    rows: Sequence[dict[str, Any]],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Return the JSON object; its top level repeats the case of the options.
+
+    Where `--all` did not measure that case, it repeats the first one measured.
+    """
+    wanted = (options.engine, options.precision)
+    measured = [row for row in rows if "error" not in row] or list(rows)
+    fitting = [
+        row for row in measured if (row["engine"], row["precision"]) == wanted
+    ] or measured[:1]
+    head = max(fitting, key=lambda row: row["depth"] or 0)
+    return {
+        "bundle": bundle.name,
+        **{key: head[key] for key in ("engine", "precision", "depth", "threads")},
+        **{key: head.get(key) for key in FIGURES},
+        "device": dataclasses.asdict(device),
+        "rows": rows,
+    }
+
+
+def _table(bundle: Bundle, device: Device, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the lines to print: conditions, one line per row, what is short."""
+    measured = [row for row in rows if "error" not in row]
+    columns = [
+        (key, head)
+        for key, head in COLUMNS
+        if key != "real_time_factor" or bundle.speech is not None
+    ]
+    cells = [[head for _, head in columns]]
+    cells += [[_cell(key, row[key]) for key, _ in columns] for row in measured]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [f"{bundle.name} on {device}"]
+    lines += [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    ]
+    if any(row["short_run"] for row in measured):
+        lines.append(SHORT_RUN)
+    lines += [f"failed: {row['error']}" for row in rows if "error" in row]
+    return lines
+
+
+def _cell(key: str, value: Any) -> str:
+    if key == "depth" and value is None:
+        return "–"
+    if value is None:
+        return NOT_MEASURED
+    if key.endswith("_bytes"):
+        return f"{value / BYTES_PER_MB:.2f}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="tiedge bench",
+        description="Time a bundle on this machine, one picture tile or audio step.",
+    )
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", help="a ready-made bundle, or the path of one"
+    )
+    add_engine_options(parser)
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="every installed engine, model file and depth",
+    )
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=DEFAULT_RUNS,
+        help=f"at least so many; default {DEFAULT_RUNS}",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=DEFAULT_SECONDS,
+        help=f"at least so long; default {DEFAULT_SECONDS:g}",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on stdout"
+    )
+    return parser

@@ -1,0 +1,76 @@
+"""The engines that a device may have, each in the one file that imports it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from edge_runtime.bundle import ModelFile
+from edge_runtime.engine import Engine
+from edge_runtime.errors import EngineError, SettingError
+from edge_runtime.model_header import check_model_file
+
+__all__ = ["FORMAT_OF_ENGINE", "installed_engines", "open_engine"]
+
+FORMAT_OF_ENGINE = {"litert": "tflite", "tflite-runtime": "tflite", "executorch": "pte"}
+"""Engine, as in `--engine`, to the model format that it runs."""
+
+MODULE_OF_ENGINE = {
+    "litert": "ai_edge_litert",
+    "tflite-runtime": "tflite_runtime",
+    "executorch": "executorch",
+}
+
+
+def installed_engines() -> list[str]:
+    """Return the engines whose package is installed; imports none of them."""
+    return [
+        name
+        for name, module in MODULE_OF_ENGINE.items()
+        if importlib.util.find_spec(module) is not None
+    ]
+
+
+def open_engine(
+    name: str, model: ModelFile, threads: int = 1, weight_cache: Path | None = None
+) -> Engine:
+    """Return the engine `name` with `model` loaded.
+
+    `weight_cache` is a folder: weights used many times are then packed once, which
+    pays for fully connected and recurrent networks. litert keeps the packed weights
+    there in a file, executorch in RAM alone.
+
+    Raises SettingError where the engine is unknown or not installed, or `threads` is
+    below 1; EngineError where the engine cannot run this model.
+    """
+    if name not in FORMAT_OF_ENGINE:
+        raise SettingError(
+            f"engine: found {name}, expected one of {' '.join(FORMAT_OF_ENGINE)}"
+        )
+    if threads < 1:
+        raise SettingError(f"threads: found {threads}, expected 1 or more")
+    if model.format != FORMAT_OF_ENGINE[name]:
+        raise EngineError(
+            f"{model.path.name}: {name} runs .{FORMAT_OF_ENGINE[name]} files,"
+            f" found .{model.format}"
+        )
+    check_model_file(model)
+    return _open(name, model, threads, weight_cache)
+
+
+def _open(
+    name: str, model: ModelFile, threads: int, weight_cache: Path | None
+) -> Engine:
+    if name == "executorch":
+        from edge_runtime.engines.executorch import ExecuTorchEngine
+
+        return ExecuTorchEngine(model, threads, weight_cache is not None)
+    if name == "litert":
+        from edge_runtime.engines.litert import LitertEngine
+
+        return LitertEngine(model, threads, weight_cache)
+    if weight_cache is not None:
+        raise EngineError("tflite-runtime: has no weight cache; use --engine litert")
+    from edge_runtime.engines.tflite_runtime import TfliteRuntimeEngine
+
+    return TfliteRuntimeEngine(model, threads)

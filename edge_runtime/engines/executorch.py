@@ -1,0 +1,132 @@
+"""ExecuTorch through our C++ interface: no torch, threads and weight cache settable.
+
+Threads belong to one pool per process, as wide as the machine; an engine uses as many
+of them as it was opened with.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle import ModelFile, Signature
+from edge_runtime.engine import (
+    Engine,
+    FoundSignature,
+    FoundTensor,
+    by_position,
+    check_agreement,
+)
+from edge_runtime.errors import EngineError
+from edge_runtime.native import build
+
+
+class ExecuTorchEngine(Engine):
+    """A `.pte` file in ExecuTorch; a method is loaded at its first call."""
+
+    def __init__(self, model: ModelFile, threads: int, weight_cache: bool) -> None:
+        """Load `model`; raises EngineError, SettingError if the wheel is missing."""
+        version = build.find_wheel().version
+        where = model.path.name
+        super().__init__("executorch", version, where, model.signatures, threads)
+        self._library = _library(build.build())
+        most = self._library.tiedge_most_threads()
+        if threads > most:
+            raise EngineError(
+                f"executorch: found {threads} threads, this machine has {most};"
+                f" use --threads {most}"
+            )
+        self._handle: int | None = self._library.tiedge_load(
+            bytes(model.path), threads, weight_cache
+        )
+        if self._handle is None:
+            raise EngineError(f"{where}: {self._error()}")
+        try:
+            check_agreement(where, model.signatures, self._describe(model))
+        except EngineError:
+            self.close()
+            raise
+
+    def _call(
+        self, signature: Signature, inputs: tuple[NDArray[Any], ...]
+    ) -> Sequence[NDArray[Any]]:
+        outputs = [np.empty(spec.shape, spec.dtype) for spec in signature.outputs]
+        status = self._library.tiedge_run(
+            self._handle, signature.name.encode(), _pointers(inputs), _pointers(outputs)
+        )
+        if status != 0:
+            raise EngineError(f"{self.where}: {self._error()}")
+        return outputs
+
+    def _release(self) -> None:
+        self._library.tiedge_unload(self._handle)
+        self._handle = None
+
+    def __del__(self) -> None:
+        # Not there if the constructor failed early.
+        if self.__dict__.get("_handle") is not None:
+            self.close()
+
+    def _error(self) -> str:
+        text: bytes = self._library.tiedge_error()
+        return f"executorch: {text.decode(errors='replace')}"
+
+    def _describe(self, model: ModelFile) -> dict[str, FoundSignature]:
+        tensors = _parse(self._library.tiedge_describe(self._handle).decode())
+        specs = {signature.name: signature for signature in model.signatures}
+        return {
+            name: FoundSignature(
+                by_position(specs[name].inputs, roles["input"]),
+                by_position(specs[name].outputs, roles["output"]),
+            )
+            for name, roles in tensors.items()
+            if name in specs
+        }
+
+
+@functools.cache
+def _library(path: Path) -> ctypes.CDLL:
+    """Return the interface at `path` with its functions' types declared."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise EngineError(
+            f"{path}: cannot be loaded: {error};"
+            " run: python -m edge_runtime.native.build --force"
+        ) from error
+    handle, text, arrays = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+    for name, result, arguments in (
+        ("tiedge_error", text, ()),
+        ("tiedge_most_threads", ctypes.c_int, ()),
+        ("tiedge_load", handle, (text, ctypes.c_int, ctypes.c_int)),
+        ("tiedge_describe", text, (handle,)),
+        ("tiedge_run", ctypes.c_int, (handle, text, arrays, arrays)),
+        ("tiedge_unload", None, (handle,)),
+    ):
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+def _parse(text: str) -> dict[str, dict[str, list[FoundTensor]]]:
+    """Return method → "input" or "output" → tensors, from tiedge_describe's lines."""
+    methods: dict[str, dict[str, list[FoundTensor]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for line in text.splitlines():
+        method, role, dtype, *sizes = line.split(" ")
+        methods[method][role].append(FoundTensor(dtype, tuple(map(int, sizes))))
+    return methods
+
+
+def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
+    """Return a C array of the arrays' addresses; the caller keeps the arrays alive."""
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))

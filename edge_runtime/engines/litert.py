@@ -1,0 +1,194 @@
+"""LiteRT through its compiled-model interface, the one with a weight cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle import ModelFile, Signature
+from edge_runtime.engine import Engine, FoundSignature, FoundTensor, check_agreement
+from edge_runtime.engines.native_log import silenced
+from edge_runtime.errors import EngineError, SettingError
+from edge_runtime.files import replacing
+
+PACKAGE = "ai-edge-litert"
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """One entry point's tensors inside LiteRT, made once and used for every call."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+class LitertEngine(Engine):
+    """A `.tflite` file in LiteRT; every entry point shares the file's weights."""
+
+    def __init__(
+        self, model: ModelFile, threads: int, weight_cache: Path | None
+    ) -> None:
+        """Load `model`; raises EngineError, SettingError if LiteRT is missing."""
+        where = model.path.name
+        super().__init__("litert", _version(), where, model.signatures, threads)
+        self._buffers: dict[str, _Buffers] = {}
+        self._parts: list[Any] = []
+        # LiteRT also prints while it frees a model, even at the interpreter's exit.
+        self._free = weakref.finalize(self, _free, self._parts, self._buffers)
+        if weight_cache is None:
+            self._cache_file = None
+            self._model = self._load(model.path, "")
+        else:
+            self._cache_file = cache_file(model, weight_cache)
+            self._model = self._load_with_cache(model.path, self._cache_file)
+        check_agreement(where, model.signatures, _describe(self._model))
+
+    @property
+    def packed_bytes(self) -> int | None:
+        """Bytes of packed weights, known where there is a weight cache."""
+        return None if self._cache_file is None else self._cache_file.stat().st_size
+
+    def _call(
+        self, signature: Signature, inputs: tuple[NDArray[Any], ...]
+    ) -> Sequence[NDArray[Any]]:
+        try:
+            buffers = self._buffers_of(signature)
+            for spec, array in zip(signature.inputs, inputs, strict=True):
+                buffers.inputs[spec.name].write(array)
+            self._model.run_by_name(signature.name, buffers.inputs, buffers.outputs)
+            return [
+                buffers.outputs[spec.name]
+                .read(int(np.prod(spec.shape)), np.dtype(spec.dtype))
+                .reshape(spec.shape)
+                for spec in signature.outputs
+            ]
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"{self.where}: {signature.name} failed: {_one_line(error)}"
+            ) from error
+
+    def _release(self) -> None:
+        self._model = None
+        self._free()
+
+    def _buffers_of(self, signature: Signature) -> _Buffers:
+        """Return the entry point's buffers, made at its first call."""
+        if signature.name not in self._buffers:
+            model, name = self._model, signature.name
+            self._buffers[name] = _Buffers(
+                {
+                    spec.name: model.create_input_buffer_by_name(name, spec.name)
+                    for spec in signature.inputs
+                },
+                {
+                    spec.name: model.create_output_buffer_by_name(name, spec.name)
+                    for spec in signature.outputs
+                },
+            )
+        return self._buffers[signature.name]
+
+    def _load_with_cache(self, path: Path, cache: Path) -> Any:
+        """Return the model with packed weights taken from `cache`, or put there.
+
+        Packing ends with the load, so another process meets the file whole or not
+        at all.
+        """
+        if cache.is_file():
+            return self._load(path, str(cache))
+        with replacing(cache) as temporary:
+            model = self._load(path, str(temporary))
+            with temporary.open("rb") as packed:
+                os.fsync(packed.fileno())
+        return model
+
+    def _load(self, path: Path, cache: str) -> Any:
+        from ai_edge_litert import compiled_model as litert
+
+        # Without a place to look, LiteRT tries every accelerator plugin it ships.
+        nowhere = str(path.parent)
+        options = litert.Options(
+            cpu_options=litert.CpuOptions(
+                num_threads=self.threads, xnnpack_weight_cache_path=cache
+            )
+        )
+        try:
+            with silenced():
+                environment = litert.Environment.create(
+                    compiler_plugin_path=nowhere, dispatch_library_path=nowhere
+                )
+                self._parts.append(environment)
+                model = litert.CompiledModel.from_file(
+                    str(path), environment=environment, options=options
+                )
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"{self.where}: litert cannot load it: {_one_line(error)}"
+            ) from error
+        self._parts.append(model)
+        return model
+
+
+def cache_file(model: ModelFile, folder: Path) -> Path:
+    """Return where the packed weights of `model` lie in `folder`.
+
+    XNNPACK notices neither another model nor another processor, so the name holds
+    the model's hash, LiteRT's version and a hash of the processor's abilities.
+    """
+    return folder / f"{model.sha256[:32]}-litert-{_version()}-{_processor()}.packed"
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise SettingError(
+            f"{PACKAGE} is not installed; run: pip install {PACKAGE}, or on a 32-bit"
+            " system take --engine tflite-runtime"
+        ) from error
+
+
+def _processor() -> str:
+    """Return a short hash of the instruction sets that packing depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    abilities = {line for line in lines if line.startswith(("flags", "Features"))}
+    return hashlib.sha256("\n".join(sorted(abilities)).encode()).hexdigest()[:8]
+
+
+def _describe(model: Any) -> dict[str, FoundSignature]:
+    return {
+        name: FoundSignature(
+            _tensors(model.get_input_tensor_details(name)),
+            _tensors(model.get_output_tensor_details(name)),
+        )
+        for name in model.get_signature_list()
+    }
+
+
+def _tensors(details: dict[str, dict[str, Any]]) -> dict[str, FoundTensor]:
+    return {
+        name: FoundTensor(detail["dtype"], tuple(detail["shape"]))
+        for name, detail in details.items()
+    }
+
+
+def _free(parts: list[Any], buffers: dict[str, _Buffers]) -> None:
+    with silenced():
+        buffers.clear()
+        while parts:
+            parts.pop()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,62 @@
+"""The one tree of expected failures.
+
+TiedgeError            anything a user can cause; printed as one line, exit status 1
+├── BundleError        a bundle that breaks its contract
+├── EngineError        an engine that is missing, or that refused a model or a call
+├── PictureError       a picture that cannot be read, or written
+├── AudioError         audio that cannot be read, or lies outside the supported range
+├── DataError          a data folder, list or table that does not hold what it should
+├── SettingError       an option, recipe setting or environment variable
+├── CheckpointError    a training checkpoint that cannot be read or does not fit
+├── SharingError       weight sharing that an exported file lost
+└── ParityError        an exported file that does not compute what the module does
+"""
+
+from __future__ import annotations
+
+
+class TiedgeError(Exception):
+    """An expected failure; the message says where, found, expected, and the way out."""
+
+
+class BundleError(TiedgeError):
+    """A bundle breaks its contract."""
+
+
+class EngineError(TiedgeError):
+    """An engine is missing, or refused a model or a call."""
+
+
+class PictureError(TiedgeError):
+    """A picture cannot be read or written."""
+
+
+class AudioError(TiedgeError):
+    """Audio cannot be read, or lies outside the supported range."""
+
+
+class DataError(TiedgeError):
+    """A data folder, list or table does not hold what it should."""
+
+
+class SettingError(TiedgeError):
+    """An option, recipe setting or environment variable is not legal."""
+
+
+class CheckpointError(TiedgeError):
+    """A training checkpoint cannot be read or does not fit."""
+
+
+class SharingError(TiedgeError):
+    """An exported file lost weight sharing."""
+
+
+class ParityError(TiedgeError):
+    """An exported file does not compute what its source module does."""
+
+
+def missing_package(package: str, extra: str) -> TiedgeError:
+    """Return the error for an optional package that is not installed."""
+    return SettingError(
+        f'{package} is not installed; run: pip install "tiedge[{extra}]"'
+    )

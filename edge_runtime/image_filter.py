@@ -1,0 +1,208 @@
+"""Pictures of any size through a network of one fixed tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle import Bundle, PictureSpec, find_bundle
+from edge_runtime.engine import Engine
+from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
+from edge_runtime.errors import BundleError, PictureError, SettingError
+from edge_runtime.pictures import PICTURE_PEAK
+
+N_CHANNELS = 3
+SIGMA = 25.0
+"""Default noise level, units of 255."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis, and the part of its output that is kept."""
+
+    start: int
+    """First pixel of the tile."""
+
+    keep_from: int
+    """First pixel kept, counted from the picture's edge."""
+
+    keep_to: int
+    """First pixel after those kept."""
+
+    @property
+    def in_picture(self) -> slice:
+        """What is kept, as a place in the picture."""
+        return slice(self.keep_from, self.keep_to)
+
+    @property
+    def in_tile(self) -> slice:
+        """What is kept, as a place in the tile."""
+        return slice(self.keep_from - self.start, self.keep_to - self.start)
+
+
+def padded_px(length_px: int, tile_px: int, multiple_px: int) -> int:
+    """Return the length to which an axis is mirrored: a multiple, one tile at least."""
+    return max(-(-length_px // multiple_px) * multiple_px, tile_px)
+
+
+def spans(length_px: int, tile_px: int, radius_px: int, multiple_px: int) -> list[Span]:
+    """Return the tiles that cover an axis of `length_px` pixels and its mirrored end.
+
+    Neighbours overlap by at least twice the radius and meet in the middle of their
+    overlap, so that every pixel kept is at least `radius_px` from a tile edge that
+    is not the axis's end. The first and the last tile touch the ends, `tile_px` is
+    a multiple of `multiple_px`, and so is each start.
+
+    >>> spans(length_px=15, tile_px=12, radius_px=2, multiple_px=2)
+    [Span(start=0, keep_from=0, keep_to=8), Span(start=4, keep_from=8, keep_to=15)]
+    """
+    stride = (tile_px - 2 * radius_px) // multiple_px * multiple_px
+    last = padded_px(length_px, tile_px, multiple_px) - tile_px
+    starts = [*range(0, last, stride), last]
+    seams = [(one + following + tile_px) // 2 for one, following in pairwise(starts)]
+    edges = [0, *seams, length_px]
+    return [
+        Span(start, keep_from, keep_to)
+        for start, (keep_from, keep_to) in zip(starts, pairwise(edges), strict=True)
+    ]
+
+
+class ImageFilter:
+    """A picture bundle at work on one engine; safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        if bundle.picture is None:
+            raise BundleError(
+                f'{bundle.folder}: task is "{bundle.task}", expected "picture";'
+                " use tiedge transcribe"
+            )
+        self.bundle = bundle
+        self.engine = engine
+        self._spec: PictureSpec = bundle.picture
+
+    def apply(
+        self, picture: NDArray[np.float32], sigma: float, depth: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return the restored picture, (Y, X, 3) in 0–1, of a (Y, X, 3) picture.
+
+        `picture` is on the scale 0–1; noise may reach beyond it. `sigma` is the
+        noise's standard deviation in units of 255; `depth` is one on offer, the
+        deepest if None. The result equals one run of the network on the whole
+        picture, mirrored at the bottom and right up to a multiple of `multiple_px`
+        and to at least one tile. Memory beside the two pictures is that of one tile.
+
+        Raises PictureError for another shape, type or a value that is not finite,
+        SettingError for a sigma or a depth that the bundle does not offer.
+        """
+        _check_picture(picture)
+        self._check_sigma(sigma)
+        depth = self._checked_depth(depth)
+        n_rows, n_columns, _ = picture.shape
+        restored = np.empty(picture.shape, np.float32)  # (Y, X, 3)
+        for row in self._spans(n_rows, depth):
+            for column in self._spans(n_columns, depth):
+                tile = self._cut(picture, row.start, column.start)
+                result = self._run(tile, sigma, depth)
+                kept = result[row.in_tile, column.in_tile]
+                restored[row.in_picture, column.in_picture] = kept
+        return restored
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_sigma(self, sigma: float) -> None:
+        spec = self._spec
+        if not spec.sigma_minimum <= sigma <= spec.sigma_maximum:
+            raise SettingError(
+                f"{self.bundle.name}: sigma is {sigma:g}, expected"
+                f" {spec.sigma_minimum:g} to {spec.sigma_maximum:g}"
+            )
+
+    def _checked_depth(self, depth: int | None) -> int:
+        if depth is None:
+            return self.bundle.depths[-1]
+        if depth not in self.bundle.depths:
+            raise SettingError(
+                f"{self.bundle.name}: depth is {depth}, expected one of"
+                f" {' '.join(str(known) for known in self.bundle.depths)}"
+            )
+        return depth
+
+    def _spans(self, length_px: int, depth: int) -> list[Span]:
+        spec = self._spec
+        return spans(length_px, spec.tile_px, spec.radius_px[depth], spec.multiple_px)
+
+    def _cut(
+        self, picture: NDArray[np.float32], row: int, column: int
+    ) -> NDArray[np.float32]:
+        """Return the tile that starts at (row, column), mirrored where it ends.
+
+        A tile holds more of the picture than is missing beside it, or all of the
+        picture, so mirroring the tile is mirroring the picture.
+        """
+        side = self._spec.tile_px
+        tile = picture[row : row + side, column : column + side]  # (Y, X, 3)
+        below, right = side - tile.shape[0], side - tile.shape[1]
+        if below == right == 0:
+            return tile
+        return np.pad(tile, ((0, below), (0, right), (0, 0)), "symmetric")
+
+    def _run(
+        self, tile: NDArray[np.float32], sigma: float, depth: int
+    ) -> NDArray[np.float32]:
+        """Return the network's answer to one tile, both (Y, X, 3)."""
+        level = np.full((1, 1, 1, 1), sigma / PICTURE_PEAK, np.float32)
+        inputs = {"picture": tile[np.newaxis], "sigma": level}
+        restored: NDArray[np.float32]
+        (restored,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
+        return restored
+
+
+def open_filter(
+    name_or_path: str,
+    engine: str = "litert",
+    precision: str = "int8",
+    threads: int = 1,
+) -> ImageFilter:
+    """Return the filter of a ready-made bundle or of the bundle at a path.
+
+    Close it, or use it in a `with`. Raises BundleError if the bundle breaks its
+    contract or lacks such a file, SettingError if the engine is unknown or missing,
+    EngineError if it cannot run the file.
+    """
+    if engine not in FORMAT_OF_ENGINE:
+        raise SettingError(
+            f"engine: found {engine}, expected one of {' '.join(FORMAT_OF_ENGINE)}"
+        )
+    bundle = find_bundle(name_or_path)
+    model = bundle.model(FORMAT_OF_ENGINE[engine], precision)
+    return ImageFilter(bundle, open_engine(engine, model, threads))
+
+
+def _check_picture(picture: NDArray[np.float32]) -> None:
+    if picture.ndim != 3 or picture.shape[2] != N_CHANNELS or 0 in picture.shape:
+        raise PictureError(
+            f"picture: shape is {picture.shape}, expected (rows, columns, {N_CHANNELS})"
+        )
+    if picture.dtype != np.float32:
+        raise PictureError(f"picture: dtype is {picture.dtype}, expected float32")
+    # Both carry NaN and infinity, and need no second array of the picture's size.
+    if not np.isfinite([picture.min(), picture.max()]).all():
+        raise PictureError("picture: holds NaN or infinity, expected finite numbers")

@@ -1,0 +1,149 @@
+"""Pictures in and out: decoding, listing, noise, and the measure of their quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from edge_runtime.errors import DataError, PictureError
+from edge_runtime.files import replacing
+
+PICTURE_ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+)
+PICTURE_PEAK = 255
+"""Largest value of an 8-bit sample."""
+
+MAX_PICTURE_PX = 100_000_000
+"""Pixels; larger pictures are refused before they are decoded."""
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Return the picture as (Y, X, 3) 8-bit RGB, turned as its EXIF says.
+
+    Raises PictureError if the file is missing, is no picture, is cut short or has
+    more than MAX_PICTURE_PX pixels.
+    """
+    if not path.is_file():
+        raise PictureError(f"{path}: no such file")
+    try:
+        with Image.open(path) as image:
+            return _to_rgb(image, str(path))
+    except PictureError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise PictureError(
+            f"{path}: not a picture that can be read; expected JPEG, PNG, BMP, TIFF"
+            " or WebP"
+        ) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureError(f"{path}: damaged picture: {error}") from error
+
+
+def _to_rgb(image: Image.Image, where: str) -> NDArray[np.uint8]:
+    n_px = image.width * image.height
+    if n_px > MAX_PICTURE_PX:
+        raise PictureError(
+            f"{where}: {image.width}×{image.height} is {n_px} pixels, expected at most"
+            f" {MAX_PICTURE_PX}; make it smaller first"
+        )
+    if image.mode.startswith(("I", "F")):
+        raise PictureError(
+            f"{where}: {image.mode} picture with more than 8 bits per sample,"
+            " expected 8; convert it to 8 bits first"
+        )
+    upright = ImageOps.exif_transpose(image)
+    return np.asarray(upright.convert("RGB"), dtype=np.uint8)  # (Y, X, 3)
+
+
+def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write (Y, X, 3) 8-bit RGB in the format that the file's ending names.
+
+    Raises PictureError for an ending that is no picture format.
+    """
+    if path.suffix.lower() not in PICTURE_ENDINGS:
+        raise PictureError(
+            f"{path}: unknown ending {path.suffix!r}, expected one of"
+            f" {' '.join(sorted(PICTURE_ENDINGS))}"
+        )
+    options = {"quality": 95} if path.suffix.lower() in {".jpg", ".jpeg"} else {}
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, **options)
+
+
+def list_pictures(source: Path) -> list[Path]:
+    """Return the pictures of a folder (sorted, with sub-folders), a list file or one.
+
+    A list file is text with one path per line, relative to the list's own folder.
+    Raises DataError if nothing is there or a listed file is missing.
+    """
+    if source.is_dir():
+        found = sorted(
+            path
+            for path in source.rglob("*")
+            if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()
+        )
+    elif source.suffix.lower() in PICTURE_ENDINGS and source.is_file():
+        found = [source]
+    elif source.is_file():
+        found = _read_list(source)
+    else:
+        raise DataError(
+            f"{source}: no such folder, list or picture; name one with --data"
+        )
+    if not found:
+        raise DataError(
+            f"{source}: holds no picture, expected files ending in"
+            f" {' '.join(sorted(PICTURE_ENDINGS))}"
+        )
+    return found
+
+
+def _read_list(source: Path) -> list[Path]:
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{source}: neither a picture nor a text list of pictures"
+        ) from error
+    paths = [source.parent / line.strip() for line in lines if line.strip()]
+    for number, path in enumerate(paths, start=1):
+        if not path.is_file():
+            raise DataError(f"{source}:{number}: no such picture: {path}")
+    return paths
+
+
+def to_float(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the picture in 0–1."""
+    return picture.astype(np.float32) / np.float32(PICTURE_PEAK)
+
+
+def to_8_bits(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return a 0–1 picture rounded to 8 bits; values outside are clipped."""
+    scaled = np.rint(np.clip(picture, 0.0, 1.0) * PICTURE_PEAK)
+    return scaled.astype(np.uint8)
+
+
+def add_noise(
+    picture: NDArray[np.uint8], sigma: float, seed: int | tuple[int, ...], *, clip: bool
+) -> NDArray[np.float32]:
+    """Return the picture in 0–1 plus Gaussian noise of `sigma` (in units of 255).
+
+    Unclipped float is the published protocol; `clip` rounds to 8 bits like a camera.
+    """
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(picture.shape, dtype=np.float32)
+    noisy = to_float(picture) + noise * np.float32(sigma / PICTURE_PEAK)
+    return to_float(to_8_bits(noisy)) if clip else noisy
+
+
+def psnr_db(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio of two 8-bit pictures; inf if equal."""
+    difference = expected.astype(np.float64) - actual.astype(np.float64)
+    mean_square = float(np.mean(difference * difference))
+    if mean_square == 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(PICTURE_PEAK**2 / mean_square))

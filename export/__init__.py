@@ -1,0 +1,1 @@
+"""Turn trained modules into files for devices, and prove what the files hold."""

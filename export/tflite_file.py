@@ -1,0 +1,386 @@
+"""Read and rewrite a `.tflite` file: its constants, and who reads each of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edge_runtime.errors import BundleError, SharingError
+from export.constants import Constant, Quantization, Use, View, check_view
+
+IDENTIFIER = b"TFL3"
+DATA_ALIGNMENT_BYTES = 16
+"""The schema asks for it; the bindings' own packer does not keep it."""
+
+_OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if type(v) is int}
+_TYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if type(v) is int}
+_FORWARDING = ("DEQUANTIZE", "TRANSPOSE", "RESHAPE", "CAST")
+"""Operators on a constant whose readers are the constant's true readers."""
+_DAMAGE = (
+    struct.error,
+    ValueError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+"""What the generated bindings raise on bytes that are no model."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a graph; -1 among the tensors is an operand left out."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a graph."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    buffer: int
+    quantization: Quantization | None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One subgraph, under its signature's name where it has one."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TfliteFile:
+    """A model's graphs and everything that it stores."""
+
+    graphs: tuple[Graph, ...]
+    constants: tuple[Constant, ...]
+    signatures: tuple[str, ...]
+
+
+def read_tflite(data: bytes, where: str = "tflite file") -> TfliteFile:
+    """Return the graphs and constants of a `.tflite` file.
+
+    Raises BundleError, beginning with `where`, on bytes that are no sound model.
+    """
+    model = _parse(data, where)
+    try:
+        graphs = _graphs(model, where)
+        constants = _constants(model, graphs, where)
+    except _DAMAGE as error:
+        raise _damaged(where, error) from error
+    names = tuple(_text(s.signatureKey) for s in model.signatureDefs or ())
+    return TfliteFile(graphs, constants, names)
+
+
+def deduplicate(data: bytes, where: str = "tflite file") -> bytes:
+    """Return the model with byte-identical constants stored once.
+
+    Constants that lie behind the flatbuffer are taken into it, those that nothing
+    reads are dropped, and every constant starts on a 16-byte boundary. Outputs stay
+    the same to the bit. Applied twice it changes nothing.
+    """
+    model = _parse(data, where)
+    first: dict[bytes, int] = {}
+    target = {0: 0}
+    kept = [model.buffers[0]]
+    for index in _referenced(model):
+        content = _content(model.buffers[index])
+        if index == 0:
+            continue
+        if content is None:
+            target[index] = 0
+        elif content in first:
+            target[index] = first[content]
+        else:
+            target[index] = first[content] = len(kept)
+            kept.append(model.buffers[index])
+    _point_at(model, target)
+    model.buffers = kept
+    return _pack(model)
+
+
+def rename_signature_tensors(
+    data: bytes,
+    names: Mapping[str, Mapping[str, str]],
+    where: str = "tflite file",
+) -> bytes:
+    """Return the model with inputs and outputs of its signatures renamed.
+
+    `names` maps signature → old name → new name. Raises SharingError on a signature
+    or name that the model lacks, or where two would get one name.
+    """
+    model = _parse(data, where)
+    signatures = {_text(s.signatureKey): s for s in model.signatureDefs or ()}
+    for signature, renamed in names.items():
+        if signature not in signatures:
+            raise SharingError(
+                f"{where}: has no signature {signature!r}, only {sorted(signatures)}"
+            )
+        _rename(signatures[signature], renamed, f"{where}: signature {signature!r}")
+    return _pack(model)
+
+
+def _rename(signature: Any, renamed: Mapping[str, str], where: str) -> None:
+    entries = [*(signature.inputs or ()), *(signature.outputs or ())]
+    present = {_text(entry.name) for entry in entries}
+    unknown = sorted(set(renamed) - present)
+    if unknown:
+        raise SharingError(
+            f"{where}: has no tensor {unknown[0]!r}, only {sorted(present)}"
+        )
+    for side in (signature.inputs or (), signature.outputs or ()):
+        taken = [renamed.get(_text(e.name), _text(e.name)) for e in side]
+        if len(set(taken)) < len(taken):
+            raise SharingError(f"{where}: two tensors would be named alike: {taken}")
+        for entry, name in zip(side, taken, strict=True):
+            entry.name = name.encode()
+
+
+def _parse(data: bytes, where: str) -> Any:
+    """Return the object form of a model, every buffer inside it."""
+    if len(data) < 8 or data[4:8] != IDENTIFIER:
+        raise BundleError(
+            f"{where}: is no .tflite file: bytes 4 to 7 are {data[4:8]!r}, expected"
+            f" {IDENTIFIER!r}"
+        )
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        _check(model, where)
+        _inline(model, data, where)
+    except _DAMAGE as error:
+        raise _damaged(where, error) from error
+    return model
+
+
+def _damaged(where: str, error: Exception) -> BundleError:
+    return BundleError(f"{where}: is damaged ({error}); export it again")
+
+
+def _check(model: Any, where: str) -> None:
+    if not model.subgraphs or not model.buffers:
+        raise BundleError(f"{where}: holds no graph; export it again")
+    for graph in model.subgraphs:
+        for tensor in graph.tensors or ():
+            if not 0 <= tensor.buffer < len(model.buffers):
+                raise BundleError(
+                    f"{where}: tensor {_text(tensor.name)!r} reads buffer"
+                    f" {tensor.buffer} of {len(model.buffers)}; export it again"
+                )
+            if tensor.externalBuffer:
+                raise SharingError(
+                    f"{where}: tensor {_text(tensor.name)!r} lies in another file;"
+                    " export with the weights inside"
+                )
+        for operator in graph.operators or ():
+            if operator.largeCustomOptionsOffset > 1:
+                raise SharingError(
+                    f"{where}: a custom operator keeps options behind the"
+                    " flatbuffer, which no rewrite preserves; export without it"
+                )
+
+
+def _inline(model: Any, data: bytes, where: str) -> None:
+    """Take buffers that lie behind the flatbuffer into it."""
+    for index, buffer in enumerate(model.buffers):
+        if buffer.offset <= 1:
+            continue
+        end = buffer.offset + buffer.size
+        if end > len(data):
+            raise BundleError(
+                f"{where}: buffer {index} ends at byte {end} of {len(data)}; the"
+                " file is cut short, copy it again"
+            )
+        buffer.data = np.frombuffer(data[buffer.offset : end], np.uint8)
+        buffer.offset = buffer.size = 0
+
+
+def _content(buffer: Any) -> bytes | None:
+    """Return a buffer's bytes; None where it has none, unlike an empty constant."""
+    return None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
+
+
+def _referenced(model: Any) -> list[int]:
+    """Return the buffers that tensors and metadata name, in file order."""
+    used = {int(t.buffer) for g in model.subgraphs for t in g.tensors or ()}
+    used |= {int(entry.buffer) for entry in model.metadata or ()}
+    used |= {int(i) for i in _list(model.metadataBuffer)}
+    return sorted(used)
+
+
+def _point_at(model: Any, target: Mapping[int, int]) -> None:
+    for graph in model.subgraphs:
+        for tensor in graph.tensors or ():
+            tensor.buffer = target[tensor.buffer]
+    for entry in model.metadata or ():
+        entry.buffer = target[entry.buffer]
+    if model.metadataBuffer is not None:
+        model.metadataBuffer = [target[int(i)] for i in model.metadataBuffer]
+
+
+def _pack(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 16)
+    plain = model.buffers
+    model.buffers = [SimpleNamespace(Pack=_packer(_content(b))) for b in plain]
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    model.buffers = plain
+    return bytes(builder.Output())
+
+
+def _packer(content: bytes | None) -> Any:
+    """Return what writes one buffer table with its bytes on a 16-byte boundary."""
+
+    def pack(builder: Any) -> Any:
+        data = None if content is None else _aligned_vector(builder, content)
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+    return pack
+
+
+def _aligned_vector(builder: Any, content: bytes) -> Any:
+    builder.StartVector(1, len(content), DATA_ALIGNMENT_BYTES)
+    builder.head -= len(content)
+    head = builder.Head()
+    builder.Bytes[head : head + len(content)] = content
+    return builder.EndVector()
+
+
+def _graphs(model: Any, where: str) -> tuple[Graph, ...]:
+    names = {s.subgraphIndex: _text(s.signatureKey) for s in model.signatureDefs or ()}
+    operators = [_operator_name(code) for code in model.operatorCodes or ()]
+    return tuple(
+        _graph(graph, names.get(i, f"subgraph {i}"), operators, where)
+        for i, graph in enumerate(model.subgraphs)
+    )
+
+
+def _graph(graph: Any, name: str, operators: Sequence[str], where: str) -> Graph:
+    tensors = tuple(_tensor(tensor) for tensor in graph.tensors or ())
+    nodes = tuple(
+        Operator(
+            operators[node.opcodeIndex], _indices(node.inputs), _indices(node.outputs)
+        )
+        for node in graph.operators or ()
+    )
+    for node in nodes:
+        for index in (*node.inputs, *node.outputs):
+            if not -1 <= index < len(tensors):
+                raise BundleError(
+                    f"{where}: an operator {node.name} of {name!r} names tensor"
+                    f" {index} of {len(tensors)}; export it again"
+                )
+    return Graph(name, tensors, nodes, _indices(graph.inputs), _indices(graph.outputs))
+
+
+def _operator_name(code: Any) -> str:
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number == schema.BuiltinOperator.CUSTOM:
+        return _text(code.customCode)
+    return str(_OPERATORS[number])
+
+
+def _tensor(tensor: Any) -> Tensor:
+    return Tensor(
+        _text(tensor.name),
+        _TYPES[tensor.type],
+        _indices(tensor.shape),
+        int(tensor.buffer),
+        _quantization(tensor.quantization),
+    )
+
+
+def _quantization(parameters: Any) -> Quantization | None:
+    if parameters is None or not len(_list(parameters.scale)):
+        return None
+    scale = tuple(float(s) for s in parameters.scale)
+    zero = tuple(int(z) for z in _list(parameters.zeroPoint)) or (0,)
+    return Quantization(scale, zero, int(parameters.quantizedDimension))
+
+
+def _constants(model: Any, graphs: Sequence[Graph], where: str) -> tuple[Constant, ...]:
+    views = _views(graphs)
+    metadata = {int(entry.buffer) for entry in model.metadata or ()}
+    metadata |= {int(i) for i in _list(model.metadataBuffer)}
+    found = []
+    for index, buffer in enumerate(model.buffers):
+        content = _content(buffer)
+        if not content:
+            continue
+        seen = tuple(views.get(index, {}).values())
+        for view in seen:
+            check_view(where, view, len(content))
+        role = "metadata" if index in metadata and not seen else ""
+        found.append(Constant(index, content, seen, role))
+    return tuple(found)
+
+
+def _views(graphs: Sequence[Graph]) -> dict[int, dict[Any, View]]:
+    """Return, per buffer, each distinct way in which tensors read it."""
+    found: dict[int, dict[Any, View]] = {}
+    for graph in graphs:
+        uses = _uses(graph)
+        for index, tensor in enumerate(graph.tensors):
+            key = (tensor.dtype, tensor.shape, tensor.quantization)
+            views = found.setdefault(tensor.buffer, {})
+            view = views.get(key, View(tensor.name, *key, uses=()))
+            views[key] = replace(view, uses=view.uses + uses.get(index, ()))
+    return found
+
+
+def _uses(graph: Graph) -> dict[int, tuple[Use, ...]]:
+    """Return the readers of each tensor, looking through forwarding operators."""
+    direct: dict[int, list[tuple[int, int]]] = {}
+    for n, node in enumerate(graph.operators):
+        for operand, index in enumerate(node.inputs):
+            direct.setdefault(index, []).append((n, operand))
+    return {index: _readers(graph, direct, index) for index in direct if index >= 0}
+
+
+def _readers(
+    graph: Graph, direct: Mapping[int, list[tuple[int, int]]], index: int, hops: int = 4
+) -> tuple[Use, ...]:
+    found: list[Use] = []
+    for n, operand in direct.get(index, ()):
+        node = graph.operators[n]
+        beyond: tuple[Use, ...] = ()
+        if node.name in _FORWARDING and operand == 0 and hops and node.outputs:
+            beyond = _readers(graph, direct, node.outputs[0], hops - 1)
+        found.extend(beyond or (Use(graph.name, n, node.name, operand),))
+    return tuple(found)
+
+
+def _indices(vector: Any) -> tuple[int, ...]:
+    return tuple(int(i) for i in _list(vector))
+
+
+def _list(vector: Any) -> NDArray[Any] | list[Any]:
+    return [] if vector is None else vector
+
+
+def _text(name: Any) -> str:
+    if name is None:
+        return ""
+    return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,0 +1,320 @@
+import shutil
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed"
+)
+from playwright.sync_api import Browser, Page, expect
+
+from tests.demo_app.hand_made_bundles import spoken_tones
+from tests.demo_app.served import Served, png, smooth_picture
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+PATIENCE_MS = 30_000
+WIDTH_PX, HEIGHT_PX = 300, 200
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium whose microphone hears the two tones once."""
+    sound = tmp_path_factory.mktemp("microphone") / "tones.wav"
+    write_wav(sound, spoken_tones(48_000), 48_000)
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[*FLAGS, f"--use-file-for-fake-audio-capture={sound}%noloop"],
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """The page, loaded; complaints in its console fail the test."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if "Content Security Policy" in message.text
+            else None
+        ),
+    )
+    opened.goto(served.address)
+    expect(opened.locator("html")).to_have_attribute("data-ready", "yes")
+    yield opened
+    opened.close()
+    assert [] == complaints
+
+
+def upload(page: Page, name: str, data: bytes) -> None:
+    page.set_input_files(
+        "#picture-file", {"name": name, "mimeType": "image/png", "buffer": data}
+    )
+
+
+def text(page: Page, selector: str) -> str:
+    return page.locator(selector).inner_text()
+
+
+def test_photo_is_restored(page: Page) -> None:
+    """An uploaded picture shows its restoration, its time and its quality."""
+    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+
+    after = page.locator("#after-image")
+    expect(after).to_be_visible()
+    shown = after.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    before_db, after_db = (
+        float(text(page, selector).split(" dB")[0])
+        for selector in ("#noisy-psnr", "#restored-psnr")
+    )
+    assert [WIDTH_PX, HEIGHT_PX] == shown
+    assert text(page, "#picture-ms").endswith(" ms")
+    assert f"{WIDTH_PX} × {HEIGHT_PX}" == text(page, "#picture-size")
+    assert after_db > before_db + 5
+
+
+def test_sample_needs_no_photo(page: Page) -> None:
+    """Who has no photo at hand gets a drawn one, and can save its restoration."""
+    page.click("#sample-picture")
+
+    expect(page.locator("#compare")).to_be_visible()
+    with page.expect_download() as download:
+        page.click("#save-picture")
+    assert "restored.png" == download.value.suggested_filename
+
+
+def test_slider_moves_by_mouse_and_keyboard(page: Page) -> None:
+    """The cut between before and after follows the pointer and the arrow keys."""
+    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+    slider = page.locator("#compare-slider")
+    expect(slider).to_be_visible()
+
+    slider.click(position={"x": 30, "y": HEIGHT_PX / 2})
+    by_mouse = float(slider.input_value())
+    cut = page.locator("#compare").evaluate("found => found.style.cssText")
+    slider.press("End")
+    by_key = float(slider.input_value())
+    clip = page.locator("#before-image").evaluate(
+        "image => getComputedStyle(image).clipPath"
+    )
+
+    assert 10 == pytest.approx(by_mouse, abs=3)
+    assert f"--cut: {by_mouse:g}%;" == cut
+    assert 100 == by_key
+    assert "inset(0px calc(0%) 0px 0px)" == clip or "inset(0px" in clip
+
+
+def test_depth_is_a_dial(page: Page) -> None:
+    """Choosing another depth computes again, by keyboard too."""
+    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+    conditions = page.locator("#picture-conditions")
+    expect(conditions).to_contain_text("depth 2 on litert")
+
+    page.locator("input[name=depth][value='2']").press("ArrowLeft")
+
+    expect(conditions).to_contain_text("depth 1 on litert")
+
+
+def test_noisy_photo_has_no_quality(page: Page) -> None:
+    """Without noise of ours the quality is "not measured", never 0."""
+    page.uncheck("#noise")
+    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+
+    expect(page.locator("#restored-psnr")).to_have_text("not measured")
+
+
+def test_no_picture_is_said(page: Page) -> None:
+    """A file that is no picture is named; the picture on show stays."""
+    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+    expect(page.locator("#after-image")).to_be_visible()
+
+    upload(page, "notes.txt", b"not a picture")
+
+    expect(page.locator("#picture-message")).to_have_text(
+        "notes.txt: not a picture that can be read; expected JPEG, PNG, BMP, TIFF or"
+        " WebP"
+    )
+    expect(page.locator("#after-image")).to_be_visible()
+
+
+def test_large_file_is_not_sent(page: Page) -> None:
+    """A file beyond the limit is refused before it travels."""
+    upload(page, "huge.png", bytes(3 << 19))
+
+    expect(page.locator("#picture-message")).to_have_text(
+        "huge.png: 1.5 MiB, expected at most 1 MiB. Choose a smaller file."
+    )
+
+
+def test_microphone_fills_the_transcript(page: Page) -> None:
+    """What the microphone hears becomes text while it is being said."""
+    page.click("#record")
+    transcript = page.locator("#transcript")
+
+    expect(transcript).to_have_text("a")
+    expect(page.locator("#record")).to_have_attribute("aria-pressed", "true")
+    expect(transcript).to_have_text("ab")
+    page.click("#record")
+    expect(page.locator("#speech-state")).to_have_text("Done")
+    assert "ab" == text(page, "#transcript")
+    assert float(text(page, "#audio-seconds").removesuffix(" s")) > 1.5
+    assert 0 < float(text(page, "#realtime-factor"))
+
+
+def test_recording_is_transcribed(page: Page, tmp_path: Path) -> None:
+    """A chosen file is decoded, streamed and transcribed."""
+    sound = write_wav(tmp_path / "tones.wav", spoken_tones(44_100), 44_100)
+
+    page.set_input_files("#audio-file", sound)
+
+    expect(page.locator("#speech-state")).to_have_text("Done")
+    assert "ab" == text(page, "#transcript")
+    assert "2.7 s" == text(page, "#audio-seconds")
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "samples", "expected"),
+    [
+        (
+            5000,
+            spoken_tones(5000),
+            "sound.wav: 5000 Hz, expected at least 8000 Hz. Record again at a higher"
+            " sample rate.",
+        ),
+        (
+            0,
+            np.zeros(0, np.float32),
+            "sound.wav: not a recording that can be read. Choose WAV, FLAC, MP3, Ogg"
+            " or M4A.",
+        ),
+    ],
+    ids=["5 kHz", "no audio"],
+)
+def test_no_recording_is_said(
+    page: Page,
+    tmp_path: Path,
+    rate_hz: int,
+    samples: NDArray[np.float32],
+    expected: str,
+) -> None:
+    """A file that is no audio, or holds too little of it, is named."""
+    sound = tmp_path / "sound.wav"
+    if rate_hz:
+        write_wav(sound, samples, rate_hz)
+    else:
+        sound.write_bytes(b"not a recording")
+
+    page.set_input_files("#audio-file", sound)
+
+    expect(page.locator("#speech-message")).to_have_text(expected)
+
+
+def test_latency_table_fills_when_seen(page: Page) -> None:
+    """The table measures itself once it is scrolled into view."""
+    page.locator("#latency").scroll_into_view_if_needed()
+
+    rows = page.locator("#latency tbody tr")
+    expect(rows).to_have_count(3)
+    for row in rows.all():
+        expect(row.locator("td").nth(3)).to_contain_text(" ms")
+    expect(page.locator("#latency-conditions")).to_contain_text("Short runs")
+
+
+def test_sharing_report_is_shown(page: Page) -> None:
+    """Each bundle's report tells its duplicate bytes and the uses of its weights."""
+    report = page.locator(".report").first
+
+    report.locator("summary").first.click()
+
+    expect(report.locator(".zero")).to_have_text("0 B")
+    expect(report.locator("details").first.locator(".uses i")).to_have_count(3)
+
+
+def test_nothing_comes_from_elsewhere(browser: Browser, served: Served) -> None:
+    """The page asks no other site for anything."""
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(served.address)
+    expect(page.locator("html")).to_have_attribute("data-ready", "yes")
+
+    page.close()
+    assert [] == [url for url in asked if not url.startswith(served.address)]
+    assert len(asked) > 10
+
+
+@pytest.mark.parametrize("width_px", [360, 768, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_every_screen(
+    browser: Browser, served: Served, width_px: int, scheme: str
+) -> None:
+    """No width makes the page scroll sideways; colours follow the system."""
+    page = browser.new_page(
+        color_scheme=scheme, viewport={"width": width_px, "height": 800}
+    )
+    page.goto(served.address)
+    expect(page.locator("html")).to_have_attribute("data-ready", "yes")
+    page.click("#sample-picture")
+    expect(page.locator("#compare")).to_be_visible()
+
+    needed_px = page.evaluate("document.documentElement.scrollWidth")
+    theme = page.locator("html").get_attribute("data-theme")
+
+    page.close()
+    assert width_px >= needed_px
+    assert scheme == theme
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    """Nothing that can be operated is nameless to a screen reader."""
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, input, a")]
+            .filter(found => !found.hidden && found.type !== "file")
+            .filter(found => !(found.textContent.trim() || found.ariaLabel
+                || found.labels?.length))
+            .map(found => found.outerHTML)"""
+    )
+
+    assert [] == nameless
+
+
+def test_first_stop_skips_the_header(page: Page) -> None:
+    """The first Tab reaches a link past the navigation."""
+    page.keyboard.press("Tab")
+
+    assert "Skip to the picture filter" == page.evaluate(
+        "document.activeElement.textContent"
+    )

@@ -1,0 +1,303 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import tiedge
+from edge_runtime.commands.filter import Job, plan
+from edge_runtime.errors import DataError, PictureError
+from edge_runtime.pictures import read_picture, to_8_bits, to_float, write_picture
+from tests.demo_app.hand_made_bundles import blur_bundle
+
+ENDINGS = ".bmp .jpeg .jpg .png .tif .tiff .webp"
+
+
+@pytest.fixture(scope="module")
+def blur(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the path of a bundle whose depth N averages 3×3 pixels N times."""
+    return str(blur_bundle(tmp_path_factory.mktemp("bundles")))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_picture(
+        tmp_path / "photo.png", rng.integers(0, 256, (100, 130, 3), dtype=np.uint8)
+    )
+    return tmp_path / "photo.png"
+
+
+def blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the average of each pixel's 3×3 neighbours, inside the picture's frame."""
+    total = np.zeros((98, 128, 3), np.float32)
+    for row in range(3):
+        for column in range(3):
+            total += to_float(picture)[row : row + 98, column : column + 128]
+    return to_8_bits(total / 9)
+
+
+def call(*arguments: str) -> int:
+    return tiedge.main(["filter", *arguments, "--precision", "fp32"])
+
+
+def test_one_picture_is_filtered(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that comes out holds what the network computes, tiled."""
+    target = tmp_path / "out" / "photo.png"
+
+    status = call(blur, str(photo), str(target), "--depth", "1")
+
+    assert status == 0
+    actual = read_picture(target)[1:-1, 1:-1].astype(int)
+    np.testing.assert_allclose(blurred(read_picture(photo)), actual, atol=1)
+    output = capsys.readouterr()
+    assert output.out.startswith(
+        "1 of 1 pictures filtered by blur (litert fp32, depth 1, sigma 25), "
+    )
+    assert output.err == ""
+
+
+def test_json_is_one_object_and_nothing_else(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The deepest depth and sigma 25 are the defaults, and the object says so."""
+    target = tmp_path / "out.png"
+
+    status = call(blur, str(photo), str(target), "--threads", "2", "--json")
+
+    result = json.loads(capsys.readouterr().out)
+    (row,) = result.pop("rows")
+    assert status == 0
+    assert result == {
+        "bundle": "blur",
+        "engine": "litert",
+        "precision": "fp32",
+        "depth": 2,
+        "threads": 2,
+        "sigma": 25.0,
+        "n_pictures": 1,
+    }
+    assert row.pop("ms") > 0
+    assert row == {
+        "source": str(photo),
+        "target": str(target),
+        "width_px": 130,
+        "height_px": 100,
+    }
+
+
+def test_a_folder_keeps_its_names(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each picture of a folder goes to its own place; stderr tells of each."""
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    photo.rename(folder / "a.png")
+    write_picture(folder / "deep" / "b.jpg", np.zeros((9, 7, 3), np.uint8))
+
+    status = call(blur, str(folder), str(tmp_path / "out"))
+
+    assert status == 0
+    assert read_picture(tmp_path / "out" / "a.png").shape == (100, 130, 3)
+    assert read_picture(tmp_path / "out" / "deep" / "b.jpg").shape == (9, 7, 3)
+    output = capsys.readouterr()
+    assert output.out.startswith("2 of 2 pictures filtered")
+    lines = output.err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        f"1/2 {tmp_path}/out/a.png",
+        f"2/2 {tmp_path}/out/deep/b.jpg",
+    ]
+
+
+def test_a_bad_picture_stops_no_other_and_fails_at_the_end(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Partial success is failure, but what could be done is done."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "bad.png").write_bytes(b"no picture")
+    photo.rename(folder / "good.png")
+
+    status = call(blur, str(folder), str(tmp_path / "out"), "--json")
+
+    output = capsys.readouterr()
+    result = json.loads(output.out)
+    message = (
+        f"{folder}/bad.png: not a picture that can be read; expected JPEG, PNG, BMP,"
+        " TIFF or WebP"
+    )
+    assert status == 1
+    assert result["n_pictures"] == 1
+    assert result["rows"][0] == {"source": f"{folder}/bad.png", "error": message}
+    assert output.err.splitlines()[0] == f"1/2 {message}"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_a_bad_picture_alone_is_one_line(
+    blur: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written, stdout is empty and the status is 1."""
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+
+    status = call(blur, str(tmp_path / "bad.png"), str(tmp_path / "out.png"), "--json")
+
+    output = capsys.readouterr()
+    assert status == 1
+    assert output.out == ""
+    assert output.err == (
+        f"tiedge filter: {tmp_path}/bad.png: not a picture that can be read; expected"
+        " JPEG, PNG, BMP, TIFF or WebP\n"
+    )
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sigma", "99"], "blur: sigma is 99, expected 0 to 55"),
+        (["--depth", "8"], "blur: depth is 8, expected one of 1 2"),
+        (["--depth", "0"], "blur: depth is 0, expected one of 1 2"),
+        (
+            ["--engine", "torch"],
+            "engine: found torch, expected one of litert tflite-runtime executorch",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    blur: str,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    """What the bundle does not offer is refused before anything is written."""
+    status = call(blur, str(photo), str(tmp_path / "out.png"), *options)
+
+    assert status == 1
+    assert capsys.readouterr().err == f"tiedge filter: {message}\n"
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_precision_that_was_not_packed_is_one_line(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default int8 is refused by a bundle that has fp32 alone."""
+    status = tiedge.main(["filter", blur, str(photo), str(tmp_path / "out.png")])
+
+    assert status == 1
+    assert capsys.readouterr().err == (
+        f"tiedge filter: {Path(blur).resolve()}: no tflite file of precision int8,"
+        " expected one of: tflite fp32\n"
+    )
+
+
+def test_one_picture_goes_into_a_folder_that_exists(
+    photo: Path, tmp_path: Path
+) -> None:
+    """A folder takes the picture under its own name."""
+    (tmp_path / "out").mkdir()
+
+    assert [Job(photo, tmp_path / "out" / "photo.png")] == plan(photo, tmp_path / "out")
+
+
+def refusal_of(source: Path, target: Path) -> str:
+    with pytest.raises((PictureError, DataError)) as caught:
+        plan(source, target)
+    return str(caught.value)
+
+
+def test_an_ending_that_is_no_format_is_refused(photo: Path, tmp_path: Path) -> None:
+    """OUT's ending is checked before any work."""
+    assert refusal_of(photo, tmp_path / "out.gif") == (
+        f"{tmp_path}/out.gif: unknown ending '.gif', expected a folder that exists or"
+        f" one of {ENDINGS}"
+    )
+
+
+def test_a_missing_input_is_refused(tmp_path: Path) -> None:
+    """A path that leads nowhere is named."""
+    assert refusal_of(tmp_path / "none.png", tmp_path / "out.png") == (
+        f"{tmp_path}/none.png: no such picture or folder"
+    )
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    """An empty folder is a mistake, not a success."""
+    (tmp_path / "in").mkdir()
+
+    assert refusal_of(tmp_path / "in", tmp_path / "out") == (
+        f"{tmp_path}/in: holds no picture, expected files ending in {ENDINGS}"
+    )
+
+
+@pytest.mark.parametrize("way", ["same", "folder", "symbolic", "hard"])
+def test_the_input_is_never_overwritten(photo: Path, tmp_path: Path, way: str) -> None:
+    """Whatever name leads to it, the input stays as it is."""
+    target = {
+        "same": photo,
+        "folder": tmp_path,
+        "symbolic": tmp_path / "symbolic.png",
+        "hard": tmp_path / "hard.png",
+    }[way]
+    (tmp_path / "symbolic.png").symlink_to(photo)
+    os.link(photo, tmp_path / "hard.png")
+    named = photo if way == "folder" else target
+
+    assert refusal_of(photo, target) == (
+        f"{named}: is the input itself, expected another file"
+    )
+
+
+@pytest.mark.parametrize("below", ["", "out"])
+def test_a_folder_is_not_filtered_into_itself(
+    photo: Path, tmp_path: Path, below: str
+) -> None:
+    """Nor into a folder inside it, which the next run would take for input."""
+    target = tmp_path / below
+
+    assert refusal_of(tmp_path, target) == (
+        f"{target}: is or lies in the input folder {tmp_path}, expected one outside"
+    )
+
+
+def test_a_link_to_the_input_folder_is_seen_through(
+    photo: Path, tmp_path: Path
+) -> None:
+    """Another name of the same folder is the same folder."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photo.rename(folder / "photo.png")
+    (tmp_path / "link").symlink_to(folder)
+
+    assert refusal_of(folder, tmp_path / "link") == (
+        f"{tmp_path}/link: is or lies in the input folder {folder}, expected one"
+        " outside"
+    )
+
+
+def test_no_input_is_overwritten_by_the_output_of_another(
+    photo: Path, tmp_path: Path
+) -> None:
+    """A folder inside OUT may meet its own pictures there."""
+    write_picture(tmp_path / "in" / "in" / "a.png", np.zeros((4, 4, 3), np.uint8))
+    write_picture(tmp_path / "in" / "a.png", np.zeros((4, 4, 3), np.uint8))
+
+    assert refusal_of(tmp_path / "in", tmp_path) == (
+        f"{tmp_path}/in/a.png: is one of the inputs, expected another folder"
+    )
+
+
+def test_a_file_cannot_take_a_folder(photo: Path, tmp_path: Path) -> None:
+    """The pictures of a folder need a folder."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").write_text("")
+
+    assert refusal_of(tmp_path / "in", tmp_path / "out") == (
+        f"{tmp_path}/out: is a file, expected a folder for the pictures of"
+        f" {tmp_path}/in"
+    )

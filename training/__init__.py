@@ -1,0 +1,1 @@
+"""Training: sharing primitives, networks, recipes, data and the one loop."""

@@ -1,0 +1,33 @@
+"""The curves of a run, drawn from its log."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from edge_runtime.files import replacing
+
+LOG_FILE = "log.csv"
+CURVES_FILE = "curves.png"
+
+
+def draw_curves(run: Path) -> None:
+    """Draw loss and metrics of the run's log over its steps, as curves.png."""
+    with (run / LOG_FILE).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    steps = [int(row["step"]) for row in rows]
+    metrics = [
+        k for k in rows[0] if k not in {"step", "loss", "learning_rate", "seconds"}
+    ]
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(steps, [float(row["loss"]) for row in rows])
+    left.set(xlabel="step", ylabel="training loss")
+    for metric in metrics:
+        right.plot(steps, [float(row[metric]) for row in rows], label=metric)
+    right.set(xlabel="step", ylabel="held-out metric")
+    right.legend()
+    with replacing(run / CURVES_FILE) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,0 +1,74 @@
+"""A recursive residual denoiser at half resolution: one block, run 1 to 8 times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.sharing import RepeatedBlock
+
+UNSHUFFLE_PX = 2
+"""The picture is folded into this many phases per axis before the first convolution."""
+
+
+class Denoiser(nn.Module):
+    """Estimates the noise of a picture and takes it away, at any offered depth.
+
+    One head, one block repeated `depth` times, and one tail used by every depth.
+    The tail's bias is each offered depth's own; head and block have none that is
+    shared: static int8 stores a bias at the scale of the input that it meets, so a
+    shared one would be stored once per use.
+    """
+
+    def __init__(
+        self,
+        channels: int = 48,
+        depths: Sequence[int] = (1, 2, 4, 8),
+        reach: Sequence[int] = (1,) * 8,
+    ) -> None:
+        super().__init__()
+        self.depths = tuple(depths)
+        folded = 3 * UNSHUFFLE_PX**2
+        self.head = nn.Conv2d(folded + 1, channels, 3, padding=1, bias=False)
+        self.body = RepeatedBlock(channels, reach)
+        self.tail = nn.Conv2d(channels, folded, 3, padding=1, bias=False)
+        self.tail_bias = nn.ParameterList(
+            [nn.Parameter(torch.zeros(folded)) for _ in self.depths]
+        )
+
+    def receptive_radius_px(self, depth: int) -> int:
+        """How far, in picture pixels, an output pixel sees at `depth`."""
+        n_grid_px = 1 + self.body.radius(depth) + 1  # head, body, tail
+        return UNSHUFFLE_PX * n_grid_px + UNSHUFFLE_PX - 1
+
+    def at_depth(self, picture: Tensor, sigma: Tensor, depth: int) -> Tensor:
+        """Return the clean picture at one depth; shapes as for `forward`."""
+        h = self.body(self.head(_fold(picture, sigma)), depth)
+        return picture - F.pixel_shuffle(self.noise(h, depth), UNSHUFFLE_PX)
+
+    def forward(self, picture: Tensor, sigma: Tensor) -> list[Tensor]:
+        """Return the clean picture, (B, 3, Y, X), unclipped, at every offered depth.
+
+        `picture` is (B, 3, Y, X) in 0–1 before noise, Y and X even; `sigma` is the
+        noise's standard deviation on the same scale, (B, 1, 1, 1).
+        """
+        stream = self.body.steps(self.head(_fold(picture, sigma)), self.depths[-1])
+        return [
+            picture - F.pixel_shuffle(self.noise(h, depth), UNSHUFFLE_PX)
+            for depth, h in enumerate(stream, start=1)
+            if depth in self.depths
+        ]
+
+    def noise(self, h: Tensor, depth: int) -> Tensor:
+        """Return the noise, folded, (B, 12, Y/2, X/2), that the stream shows."""
+        bias = self.tail_bias[self.depths.index(depth)]
+        return F.conv2d(h, self.tail.weight, bias, padding=1)
+
+
+def _fold(picture: Tensor, sigma: Tensor) -> Tensor:
+    folded = F.pixel_unshuffle(picture, UNSHUFFLE_PX)  # (B, 12, Y/2, X/2)
+    noise_map = sigma.expand(-1, 1, *folded.shape[2:])  # (B, 1, Y/2, X/2)
+    return torch.cat([folded, noise_map], dim=1)  # (B, 13, Y/2, X/2)

@@ -1,0 +1,274 @@
+"""The one training loop: any task, one process or many."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from edge_runtime.errors import CheckpointError, SettingError
+from edge_runtime.files import write_text
+from training.checkpoint import (
+    STATE_FILE,
+    Progress,
+    initialize,
+    load_state,
+    read_weights,
+    save_state,
+    save_weights,
+)
+from training.curves import LOG_FILE, draw_curves
+from training.recipe import Recipe, Task
+
+N_AHEAD = 4
+"""Batches made ahead of the step that uses them."""
+
+
+GENTLE_PACE = 0.1
+"""Learning rate of a task's gentle weights, as a part of the others'."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run takes its first weights from."""
+
+    resume: bool = False
+    """Go on with the run that stands in the output folder."""
+    checkpoint: Path | None = None
+    """Folder of a checkpoint whose fitting weights are copied first."""
+    freeze: tuple[str, ...] = ()
+    """Weights whose name starts with one of these stay as they are."""
+
+
+def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> None:
+    """Train `task` and leave a checkpoint in `output`.
+
+    Every process of a `torchrun` calls this; the first one writes. A run that was
+    interrupted goes on from its last validation with `Start(resume=True)`.
+    """
+    fabric = Fabric(
+        accelerator="auto",
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        num_nodes=_n_nodes(),
+        precision=recipe.precision,  # type: ignore[arg-type]  # Fabric checks it
+    )
+    fabric.launch()
+    _check_output(output, start)
+    torch.manual_seed(recipe.seed)
+    network = task.network()
+    _prepare(network, start, fabric)
+    optimizer = torch.optim.Adam(_groups(network, task.gentle), recipe.learning_rate)
+    average = {k: v.clone() for k, v in network.state_dict().items()}
+    progress = Progress(step=0, best_score=-math.inf, best_step=0)
+    if start.resume:
+        progress = load_state(output, network, average, optimizer)
+        fabric.print(f"resuming at step {progress.step}", file=sys.stderr)
+    wrapped, optimizer = fabric.setup(network, optimizer)
+    average = fabric.to_device(average)
+    log = _Log(output, progress) if fabric.is_global_zero else None
+
+    clock = time.monotonic()
+    loss_sum = torch.zeros((), device=fabric.device)
+    for step, batch in _batches(fabric, recipe, task, progress.step):
+        # A run that resumes, or that validates in between, drops out the same units.
+        torch.manual_seed(_seed_of_step(recipe.seed, step))
+        rate = learning_rate(recipe, step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["pace"]
+        optimizer.zero_grad()
+        loss = task.loss(wrapped, batch)
+        fabric.backward(loss)
+        fabric.clip_gradients(
+            wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
+        )
+        optimizer.step()
+        _average(average, network, min(recipe.ema_decay, (1 + step) / (10 + step)))
+        loss_sum += loss.detach()
+
+        done = step + 1
+        if done % recipe.validate_steps and done != recipe.steps:
+            continue
+        n_steps = (done - 1) % recipe.validate_steps + 1
+        reduced = fabric.all_reduce(loss_sum / n_steps, reduce_op="mean")
+        assert isinstance(reduced, Tensor)  # a tensor went in
+        mean_loss = float(reduced)
+        if not math.isfinite(mean_loss):
+            raise SettingError(
+                f"{name}: the loss is {mean_loss} at step {done}; lower"
+                f" learning_rate (now {recipe.learning_rate}) and run again with"
+                " --resume, which starts at the last validation"
+            )
+        if log is not None:
+            metrics = _validate(task, average)
+            score = metrics[task.score]
+            if score > progress.best_score:
+                progress = replace(progress, best_score=score, best_step=done)
+                save_weights(output, name, recipe, average, done, metrics)
+            progress = replace(progress, step=done)
+            save_state(output, network, average, optimizer, progress)
+            seconds = time.monotonic() - clock
+            log.row(done, recipe.steps, mean_loss, rate, seconds, metrics)
+            draw_curves(output)
+        fabric.barrier()
+        clock = time.monotonic()
+        loss_sum.zero_()
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then cosine to zero."""
+    warm = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    return (
+        recipe.learning_rate
+        * warm
+        * 0.5
+        * (1.0 + math.cos(math.pi * step / recipe.steps))
+    )
+
+
+def _check_output(output: Path, start: Start) -> None:
+    holds_run = (output / STATE_FILE).exists()
+    if start.resume and not holds_run:
+        raise CheckpointError(
+            f"{output}: holds no run to go on with; leave out --resume, or name the"
+            " run's folder with --output"
+        )
+    if holds_run and not start.resume:
+        raise CheckpointError(
+            f"{output}: holds a run already; go on with --resume or name another"
+            " folder with --output"
+        )
+
+
+def _seed_of_step(seed: int, step: int) -> int:
+    return seed * 1_000_003 + step + 1
+
+
+def _groups(network: nn.Module, gentle: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the trained weights, the gentle ones in a group with a slower pace."""
+    trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    slow = [p for n, p in trained if any(part in n for part in gentle)]
+    fast = [p for n, p in trained if not any(part in n for part in gentle)]
+    groups = [{"params": fast, "pace": 1.0}, {"params": slow, "pace": GENTLE_PACE}]
+    return [group for group in groups if group["params"]]
+
+
+def _n_nodes() -> int:
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return world // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _prepare(network: nn.Module, start: Start, fabric: Fabric) -> None:
+    if start.checkpoint is not None:
+        copied, n_all = initialize(network, read_weights(start.checkpoint))
+        fabric.print(
+            f"{start.checkpoint}: {copied} of {n_all} weights fit", file=sys.stderr
+        )
+        if not copied:
+            raise CheckpointError(
+                f"{start.checkpoint}: none of its weights fits this network"
+            )
+    names = [name for name, _ in network.named_parameters()]
+    for prefix in start.freeze:
+        if not any(name.startswith(prefix) for name in names):
+            raise SettingError(
+                f"freeze={prefix}: no weight starts so, expected one of"
+                f" {' '.join(sorted({name.split('.')[0] for name in names}))}"
+            )
+    for name, parameter in network.named_parameters():
+        if name.startswith(start.freeze):
+            parameter.requires_grad_(False)
+
+
+def _batches(
+    fabric: Fabric, recipe: Recipe, task: Task, first: int
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Yield (step, batch) to the end of the run, making batches ahead."""
+    if recipe.batch % fabric.world_size:
+        raise SettingError(
+            f"batch={recipe.batch}: cannot be split over {fabric.world_size} processes"
+        )
+    mine = range(fabric.global_rank, recipe.batch, fabric.world_size)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ahead = [
+            pool.submit(task.batch, step, mine)
+            for step in range(first, min(first + N_AHEAD, recipe.steps))
+        ]
+        for step in range(first, recipe.steps):
+            batch = fabric.to_device(ahead.pop(0).result())
+            if step + N_AHEAD < recipe.steps:
+                ahead.append(pool.submit(task.batch, step + N_AHEAD, mine))
+            yield step, batch
+
+
+@torch.no_grad()
+def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1.0 - decay)
+        else:
+            average[name].copy_(value)
+
+
+@torch.no_grad()
+def _validate(task: Task, weights: dict[str, Tensor]) -> dict[str, float]:
+    network = task.network()
+    network.load_state_dict(weights)
+    return task.validate(network.eval())
+
+
+class _Log:
+    """The run's rows: log.csv, TensorBoard, and one line each on stderr."""
+
+    def __init__(self, output: Path, progress: Progress) -> None:
+        self._path = output / LOG_FILE
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(
+                f"{output}: cannot be written: {error.strerror}; name another folder"
+                " with --output"
+            ) from error
+        self._rows: list[dict[str, str]] = []
+        if progress.step and self._path.exists():
+            with self._path.open(newline="", encoding="utf-8") as file:
+                self._rows = [
+                    r for r in csv.DictReader(file) if int(r["step"]) <= progress.step
+                ]
+        self._board = SummaryWriter(str(output / "tensorboard"))
+
+    def row(
+        self,
+        step: int,
+        n_steps: int,
+        loss: float,
+        rate: float,
+        seconds: float,
+        metrics: dict[str, float],
+    ) -> None:
+        values = {"loss": loss, "learning_rate": rate, "seconds": seconds} | metrics
+        self._rows.append(
+            {"step": str(step)} | {k: f"{v:.6g}" for k, v in values.items()}
+        )
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames=list(self._rows[-1]))
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self._path, text.getvalue())
+        for key, value in values.items():
+            self._board.add_scalar(key, value, step)
+        self._board.flush()
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
+        print(f"step {step}/{n_steps}  {shown}", file=sys.stderr, flush=True)

@@ -1,0 +1,149 @@
+"""Speech made harder: other voices, rooms, levels, noises and microphones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from edge_runtime.front_end import FrontEnd
+from edge_runtime.resample import resample
+
+OVERSAMPLING = 4
+"""Clips are held at this many times their rate; between those samples a straight line
+is a good interpolation (images 40 dB down at 2 kHz)."""
+PCM_PEAK = 32767.0
+WARPS = tuple(float(warp) for warp in np.linspace(0.86, 1.16, 11))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each property may stray; probabilities are per utterance."""
+
+    speed: tuple[float, float] = (0.82, 1.22)
+    """Playback speed: pitch, formants and tempo together."""
+    tempo: tuple[float, float] = (0.75, 1.3)
+    """Tempo alone."""
+    warp: bool = True
+    """Whether formants are moved alone, by WARPS."""
+    peak: tuple[float, float] = (0.03, 1.0)
+    """Of the speech, full scale = 1."""
+    snr_db: tuple[float, float] = (3.0, 45.0)
+    noise_probability: float = 0.75
+    room_probability: float = 0.25
+    tilt_db: float = 9.0
+    """Standard deviation of the slope of the frequency response, over the band."""
+    band_probability: float = 0.3
+    """Of a low or high cut."""
+    n_masks: int = 2
+    mask_mels: int = 6
+    mask_frames: int = 6
+
+
+def oversample(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.int16]:
+    """Return a clip as it is held in memory, (OVERSAMPLING · S,), 16 bits."""
+    dense = resample(samples, rate_hz, OVERSAMPLING * rate_hz)
+    return np.asarray(np.clip(dense, -1.0, 1.0) * PCM_PEAK, np.int16)
+
+
+def play(clip: NDArray[np.int16], speed: float) -> NDArray[np.float32]:
+    """Return an oversampled clip at its own rate, `speed` times as fast, peak 1."""
+    n_samples = int(len(clip) / (OVERSAMPLING * speed))
+    position = np.arange(n_samples) * (OVERSAMPLING * speed)
+    samples = np.interp(position, np.arange(len(clip)), clip)
+    return np.asarray(samples / max(1.0, np.abs(samples).max(initial=0.0)), np.float32)
+
+
+def add_noise(
+    speech: NDArray[np.float32],
+    noises: Sequence[NDArray[np.int16]],
+    how: Augmentation,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return speech, (S,), in a room, at a level and with a noise drawn by `rng`."""
+    if rng.random() < how.room_probability:
+        speech = _in_room(speech, rng)
+    peak = np.exp(rng.uniform(*np.log(how.peak)))
+    speech = speech * np.float32(peak / max(1e-6, np.abs(speech).max(initial=0.0)))
+    if rng.random() >= how.noise_probability:
+        return speech
+    noise = _noise(len(speech), noises, rng)
+    loud = speech[np.abs(speech) > 0.05 * peak]
+    power = np.mean(loud**2) if len(loud) else peak**2 * 0.05
+    wanted = power * 10.0 ** (-rng.uniform(*how.snr_db) / 10.0)
+    return speech + noise * np.float32(np.sqrt(wanted / max(1e-12, np.mean(noise**2))))
+
+
+def distorted_features(
+    samples: NDArray[np.float32],
+    front_end: FrontEnd,
+    filter_bank: Sequence[NDArray[np.float32]],
+    how: Augmentation,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return features, (T, M), with tempo, formants and response drawn by `rng`.
+
+    `filter_bank` holds the mel filters of each of WARPS.
+    """
+    tempo = rng.uniform(*how.tempo) if rng.random() < 0.6 else 1.0
+    windows = sliding_window_view(samples, front_end.window_samples)
+    n_frames = int((len(windows) - 1) / (front_end.hop_samples * tempo)) + 1
+    starts = (np.arange(n_frames) * front_end.hop_samples * tempo).astype(int)
+    which = int(rng.integers(len(WARPS))) if how.warp else len(WARPS) // 2
+    power = np.matmul(front_end.power(windows[starts]), filter_bank[which])
+    features = front_end.normalize(power * _response(front_end.n_mels, how, rng))
+    _mask(features, how, rng)
+    return features
+
+
+def _in_room(
+    speech: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    n = int(rng.uniform(400, 2000))
+    decay = np.exp(-np.arange(n) * (6.9 / n))
+    echo = rng.standard_normal(n) * decay * rng.uniform(0.02, 0.15)
+    echo[0] = 1.0
+    size = 1 << (len(speech) + n).bit_length()  # a length that the FFT is fast at
+    wet = np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(echo, size), size)
+    return np.asarray(wet[: len(speech)], np.float32)
+
+
+def _noise(
+    n: int, noises: Sequence[NDArray[np.int16]], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    if not noises or rng.random() < 0.3:
+        white = rng.standard_normal(n + 1)
+        color = rng.uniform(0.0, 0.95)
+        return np.asarray(white[1:] + color * np.cumsum(white)[1:] * 0.1, np.float32)
+    noise = noises[int(rng.integers(len(noises)))]
+    start = int(rng.integers(len(noise)))
+    return noise[(start + np.arange(n)) % len(noise)].astype(np.float32)
+
+
+def _response(
+    n_mels: int, how: Augmentation, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return a microphone's power gain per band, (M,)."""
+    place = np.linspace(-0.5, 0.5, n_mels)
+    gain_db = rng.normal(0.0, how.tilt_db) * place
+    gain_db += rng.normal(0.0, 3.0) * np.cos(2 * np.pi * (place + rng.random()))
+    if rng.random() < how.band_probability:
+        gain_db -= 40.0 * np.clip(rng.uniform(0.0, 0.2) - (place + 0.5), 0, None) / 0.1
+    if rng.random() < how.band_probability:
+        gain_db -= 40.0 * np.clip(place + 0.5 - rng.uniform(0.8, 1.0), 0, None) / 0.1
+    return np.asarray(10.0 ** (gain_db / 10.0), np.float32)
+
+
+def _mask(
+    features: NDArray[np.float32], how: Augmentation, rng: np.random.Generator
+) -> None:
+    """Blank bands and moments in place (SpecAugment, arXiv:1904.08779)."""
+    for _ in range(rng.integers(how.n_masks + 1)):
+        first = rng.integers(features.shape[1])
+        features[:, first : first + rng.integers(how.mask_mels + 1)] = 0.0
+    for _ in range(rng.integers(how.n_masks + 1)):
+        first = rng.integers(features.shape[0])
+        features[first : first + rng.integers(how.mask_frames + 1)] = 0.0

@@ -1,0 +1,159 @@
+"""Speech for training and scoring: tables of clips, and text as it is scored."""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.audio import read_audio
+from edge_runtime.errors import DataError
+from edge_runtime.resample import resample
+
+TABLE_FILE = "transcripts.tsv"
+UNINTELLIGIBLE_COLUMN = "has_unintelligible"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ALPHABET = ("", " ", "'", *LETTERS)
+"""Symbols of every speech network; the first is the CTC blank."""
+BLANK = 0
+_INDEX_OF = {symbol: index for index, symbol in enumerate(ALPHABET)}
+
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+    "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = (
+    "zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
+    "ninety",
+)  # fmt: skip
+_POWERS = (
+    (1_000_000_000, "billion"),
+    (1_000_000, "million"),
+    (1_000, "thousand"),
+    (100, "hundred"),
+)
+LARGEST_NUMBER = 10**12 - 1
+"""Longer numbers are read digit by digit, as are numbers that begin with 0."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One row of a table of clips."""
+
+    path: Path
+    text: str
+    """Normalized: a–z, apostrophe, single spaces."""
+    columns: Mapping[str, str]
+    """The row as it stands in the table."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a table that can be scored."""
+
+    utterances: tuple[Utterance, ...]
+    n_left_out: int
+    """Rows flagged as unintelligible."""
+
+
+def read_table(path: Path, where: Sequence[tuple[str, str]] = ()) -> Table:
+    """Return the rows of a table, or of the one in a folder, that fit all of `where`.
+
+    The table is tab-separated without quoting and has columns `path` (relative to the
+    table) and `text`. Each of `where` is a column and the value it must have.
+
+    Raises DataError for a table that is missing or lacks a column, and where no row
+    fits.
+    """
+    path = path / TABLE_FILE if path.is_dir() else path
+    rows = _rows(path)
+    for column in ("path", "text", *(column for column, _ in where)):
+        if column not in rows[0]:
+            raise DataError(
+                f"{path}: no column {column!r}, expected one of"
+                f" {' '.join(name for name in rows[0] if name)}"
+            )
+    rows = [row for row in rows if all(row[c] == value for c, value in where)]
+    heard = [row for row in rows if row.get(UNINTELLIGIBLE_COLUMN, "0") in ("", "0")]
+    if not heard:
+        conditions = " ".join(f"{column}={value}" for column, value in where)
+        raise DataError(f"{path}: no row with {conditions or 'intelligible speech'}")
+    utterances = tuple(
+        Utterance(path.parent / row["path"], normalize_text(row["text"]), row)
+        for row in heard
+    )
+    return Table(utterances, len(rows) - len(heard))
+
+
+def normalize_text(text: str) -> str:
+    """Return text as it is scored: a–z and apostrophes, numbers spoken out.
+
+    >>> normalize_text("Don't dial 42, José!")
+    "don't dial forty two jos"
+    """
+    text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+    text = re.sub(r"(\d+)\.(?=\d)", r"\1 point ", text)
+    text = re.sub(r"[0-9]+", lambda match: f" {speak_number(match[0])} ", text)
+    return " ".join(re.sub(r"[^a-z']", " ", text).split())
+
+
+def speak_number(digits: str) -> str:
+    """Return a number's words.
+
+    >>> speak_number("1905"), speak_number("007")
+    ('one thousand nine hundred five', 'zero zero seven')
+    """
+    value = int(digits)
+    if value > LARGEST_NUMBER or (len(digits) > 1 and digits[0] == "0"):
+        return " ".join(_ONES[int(digit)] for digit in digits)
+    return " ".join(_words(value))
+
+
+def encode(text: str) -> NDArray[np.int64]:
+    """Return the alphabet's index, (U,), of each symbol of normalized text."""
+    return np.array([_INDEX_OF[symbol] for symbol in text], np.int64)
+
+
+def read_clip(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
+    """Return a clip's samples, (S,), at `sample_rate_hz`."""
+    samples, rate_hz = read_audio(path)
+    return resample(samples, rate_hz, sample_rate_hz)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: no table of transcripts can be read: {error}"
+        ) from error
+    if not rows:
+        raise DataError(f"{path}: no rows")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise DataError(
+                f"{path}, line {number}: expected {len(reader.fieldnames or ())}"
+                " values separated by tabs"
+            )
+    return rows
+
+
+def _words(value: int) -> list[str]:
+    for power, name in _POWERS:
+        if value >= power:
+            rest = _words(value % power) if value % power else []
+            return [*_words(value // power), name, *rest]
+    if value < len(_ONES):
+        return [_ONES[value]]
+    tens, ones = divmod(value, 10)
+    return [_TENS[tens]] + ([_ONES[ones]] if ones else [])
