@@ -25,7 +25,8 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: $(VENV)/.demo $(VENV)/.engines  ## check the ready-made bundles, measure this machine, serve the page (PORT=8000)
-	@for bundle in $(BUNDLES)/*/; do
+	@shopt -s nullglob
+	for bundle in $(BUNDLES)/*/; do
 	    $(BIN)/tiedge inspect "$$bundle"
 	done
 	for bundle in $(BUNDLES)/*/; do

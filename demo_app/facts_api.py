@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -53,7 +52,7 @@ def facts_routes(cache: EngineCache, settings: Settings) -> APIRouter:
                 "message_bytes": settings.max_message_bytes,
                 "picture_px": settings.max_picture_px,
             },
-            "engines": [engine_facts(name, cache.bundles) for name in FORMAT_OF_ENGINE],
+            "engines": [engine_facts(name, cache) for name in FORMAT_OF_ENGINE],
             "bundles": [bundle_facts(bundle) for bundle in cache.bundles.values()],
         }
 
@@ -127,14 +126,14 @@ def latency_row(measured: Measurement) -> dict[str, Any]:
         "p50_ms": latency.p50_ms,
         "p90_ms": latency.p90_ms,
         "p99_ms": latency.p99_ms,
-        "load_ms": measured.load_ms,
-        "peak_rss_bytes": measured.peak_rss_bytes,
+        "load_ms": measured.first.load_ms,
+        "peak_rss_bytes": measured.first.peak_rss_bytes,
         "packed_bytes": measured.packed_bytes,
         "real_time_factor": measured.real_time_factor,
     }
 
 
-def engine_facts(name: str, bundles: Mapping[str, Bundle]) -> dict[str, Any]:
+def engine_facts(name: str, cache: EngineCache) -> dict[str, Any]:
     """Return name, format and version of an engine, and why it is missing if it is.
 
     An engine is there if it loads the smallest file on offer: nothing less shows it.
@@ -143,7 +142,7 @@ def engine_facts(name: str, bundles: Mapping[str, Bundle]) -> dict[str, Any]:
     found = {"name": name, "format": model_format, "version": None, "missing": None}
     models = [
         model
-        for bundle in bundles.values()
+        for bundle in cache.bundles.values()
         for model in bundle.models
         if model.format == model_format
     ]
@@ -153,7 +152,7 @@ def engine_facts(name: str, bundles: Mapping[str, Bundle]) -> dict[str, Any]:
         with open_engine(name, min(models, key=lambda model: model.bytes)) as engine:
             return found | {"version": engine.version}
     except TiedgeError as error:
-        return found | {"missing": str(error)}
+        return found | {"missing": cache.public(error)}
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How long one run takes, how long loading takes, and how much memory it needs."""
+"""How long one run takes, and what the first one costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge_runtime.bundle import Bundle, ModelFile, Signature
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
 from edge_runtime.errors import SettingError
-from edge_runtime.memory import peak_rss_bytes
+from edge_runtime.first_run import FirstRun, measure_first_run
 from edge_runtime.sample_inputs import sample_inputs
 
 MILLISECONDS_PER_SECOND = 1000
@@ -62,12 +62,7 @@ class Measurement:
     case: Case
     engine_version: str
     latency: LatencyReport
-    load_ms: float
-    """From opening the model file to the first result."""
-
-    peak_rss_bytes: int | None
-    """Of a process that opens the bundle and runs once, Python included."""
-
+    first: FirstRun
     packed_bytes: int | None
     """Weights in RAM; None where the engine does not tell."""
 
@@ -143,25 +138,19 @@ def measure_case(
 ) -> Measurement:
     """Return the case's figures; raises TiedgeError where it cannot be run.
 
-    The memory is measured first, in a process of its own: a model file that makes
-    its engine crash ends that process, not this one.
+    The first run comes first, in a process of its own: a model file that makes its
+    engine crash is an EngineError.
     """
-    peak = peak_rss_bytes(
-        case.model, case.engine, case.bundle.folder, case.signature.name, case.threads
+    name = case.signature.name
+    first = measure_first_run(
+        case.bundle.folder, case.model, case.engine, name, case.threads
     )
     inputs = sample_inputs(case.signature, seed)
-    started = time.perf_counter()
     with open_engine(case.engine, case.model, case.threads) as engine:
-        engine.run(case.signature.name, inputs)
-        load_ms = (time.perf_counter() - started) * MILLISECONDS_PER_SECOND
         latency = measure(
-            lambda: engine.run(case.signature.name, inputs),
-            n_runs,
-            min_seconds=min_seconds,
+            lambda: engine.run(name, inputs), n_runs, min_seconds=min_seconds
         )
-        return Measurement(
-            case, engine.version, latency, load_ms, peak, engine.packed_bytes
-        )
+        return Measurement(case, engine.version, latency, first, engine.packed_bytes)
 
 
 def _report(times: Sequence[float], n_warmup: int) -> LatencyReport:

@@ -28,14 +28,14 @@ def replacing(path: Path) -> Iterator[Path]:
         )
         os.close(handle)
     except OSError as error:
-        raise SettingError(f"{path}: cannot be written: {error.strerror}") from error
+        raise SettingError(f"{path}: cannot be written: {error.strerror or error}") from error
     temporary = Path(name)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise SettingError(f"{path}: cannot be written: {error.strerror}") from error
+        raise SettingError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

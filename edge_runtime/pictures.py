@@ -6,18 +6,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edge_runtime.errors import DataError, PictureError
 from edge_runtime.files import replacing
 
-PICTURE_ENDINGS = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-)
+PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 PICTURE_PEAK = 255
 """Largest value of an 8-bit sample."""
 
-MAX_PICTURE_PX = 100_000_000
+QUALITY = 95
+"""Of JPEG and WebP files, 1 to 100."""
+
+MAX_PICTURE_PX = 80_000_000
 """Pixels; larger pictures are refused before they are decoded."""
 
 
@@ -34,7 +35,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
             return _to_rgb(image, str(path))
     except PictureError:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError(
             f"{path}: not a picture that can be read; expected JPEG, PNG, BMP, TIFF"
             " or WebP"
@@ -69,9 +70,11 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
             f"{path}: unknown ending {path.suffix!r}, expected one of"
             f" {' '.join(sorted(PICTURE_ENDINGS))}"
         )
-    options = {"quality": 95} if path.suffix.lower() in {".jpg", ".jpeg"} else {}
     with replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary, **options)
+        try:  # the quality is for JPEG and WebP; other formats pass over it
+            Image.fromarray(picture).save(temporary, quality=QUALITY)
+        except ValueError as error:
+            raise PictureError(f"{path}: cannot be written: {error}") from error
 
 
 def list_pictures(source: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +141,11 @@ def _check_quantization(where: str, view: View, quantization: Quantization) -> N
             f"{where}: tensor {view.name!r} {view.shape} has {n_scales} scales and"
             f" {n_zeros} zero points for {slices} slices along axis"
             f" {quantization.axis}; export it again"
+        )
+    if not all(math.isfinite(scale) and scale >= 0 for scale in quantization.scale):
+        raise BundleError(
+            f"{where}: tensor {view.name!r} has a scale that is no positive number;"
+            " export it again"
         )
 
 

@@ -180,6 +180,12 @@ def _damaged(where: str, error: Exception) -> BundleError:
 def _check(model: Any, where: str) -> None:
     if not model.subgraphs or not model.buffers:
         raise BundleError(f"{where}: holds no graph; export it again")
+    astray = _metadata(model) - set(range(len(model.buffers)))
+    if astray:
+        raise BundleError(
+            f"{where}: its metadata reads buffer {min(astray)} of"
+            f" {len(model.buffers)}; export it again"
+        )
     for graph in model.subgraphs:
         for tensor in graph.tensors or ():
             if not 0 <= tensor.buffer < len(model.buffers):
@@ -223,9 +229,13 @@ def _content(buffer: Any) -> bytes | None:
 def _referenced(model: Any) -> list[int]:
     """Return the buffers that tensors and metadata name, in file order."""
     used = {int(t.buffer) for g in model.subgraphs for t in g.tensors or ()}
-    used |= {int(entry.buffer) for entry in model.metadata or ()}
-    used |= {int(i) for i in _list(model.metadataBuffer)}
-    return sorted(used)
+    return sorted(used | _metadata(model))
+
+
+def _metadata(model: Any) -> set[int]:
+    """Return the buffers that hold metadata."""
+    named = {int(entry.buffer) for entry in model.metadata or ()}
+    return named | {int(i) for i in _list(model.metadataBuffer)}
 
 
 def _point_at(model: Any, target: Mapping[int, int]) -> None:
@@ -322,8 +332,7 @@ def _quantization(parameters: Any) -> Quantization | None:
 
 def _constants(model: Any, graphs: Sequence[Graph], where: str) -> tuple[Constant, ...]:
     views = _views(graphs)
-    metadata = {int(entry.buffer) for entry in model.metadata or ()}
-    metadata |= {int(i) for i in _list(model.metadataBuffer)}
+    metadata = _metadata(model)
     found = []
     for index, buffer in enumerate(model.buffers):
         content = _content(buffer)

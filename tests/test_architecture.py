@@ -49,7 +49,6 @@ FOREIGN = [
     "gh" + "cr.io",
     "/ro" + "ot/",
     "/wo" + "rk/",
-    "/ho" + "me/",
 ]
 """Hosts and paths of one machine."""
 

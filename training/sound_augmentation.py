@@ -45,8 +45,12 @@ class Augmentation:
 
 def oversample(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.int16]:
     """Return a clip as it is held in memory, (OVERSAMPLING · S,), 16 bits."""
-    dense = resample(samples, rate_hz, OVERSAMPLING * rate_hz)
-    return np.asarray(np.clip(dense, -1.0, 1.0) * PCM_PEAK, np.int16)
+    return to_16_bits(resample(samples, rate_hz, OVERSAMPLING * rate_hz))
+
+
+def to_16_bits(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return samples in ±1 as 16-bit PCM; louder ones are clipped."""
+    return np.asarray(np.clip(samples, -1.0, 1.0) * PCM_PEAK, np.int16)
 
 
 def play(clip: NDArray[np.int16], speed: float) -> NDArray[np.float32]:

@@ -111,8 +111,8 @@ def _speak_one(text: str, voice: Voice, sample_rate_hz: int) -> NDArray[np.float
     done = subprocess.run(command, capture_output=True, check=True)
     with wave.open(io.BytesIO(done.stdout), "rb") as file:
         rate_hz = file.getframerate()
-        # The header's length is that of an endless stream: take what is there.
-        data = done.stdout[-(len(done.stdout) - 44) :]
-        samples = pcm_to_float(data[: len(data) // 2 * 2], file.getsampwidth())
+        # The header tells an endless stream's length; this reads what is there.
+        data = file.readframes(file.getnframes())
+        samples = pcm_to_float(data, file.getsampwidth())
     loud = np.flatnonzero(np.abs(samples) > TRIM_LEVEL * np.abs(samples).max())
     return resample(samples[loud[0] : loud[-1] + 1], rate_hz, sample_rate_hz)

@@ -101,7 +101,7 @@ function showMeasured(line, measured) {
 function conditions({ threads, n_warmup, short_run }) {
   const width = threads === 1 ? "1 thread" : `${threads} threads`;
   const short = short_run ? " Short runs: published figures take 1024 runs and 60 s." : "";
-  return `${width}, ${n_warmup} runs of warm-up. Memory is that of a whole process.${short}`;
+  return `${width}, ${n_warmup} runs of warm-up. Load is the time to a new process's first result, memory what it takes in all.${short}`;
 }
 
 /** Bars compare rows of the same bundle. */

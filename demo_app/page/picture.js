@@ -5,7 +5,7 @@ import { drawSample } from "./sample.js";
 import { filterPicture } from "./server.js";
 import { decibels, element, make, milliseconds, say } from "./text.js";
 
-const CLEAN_UP_MS = 150; // faster answers show no sign of being busy
+const BUSY_AFTER_MS = 150; // faster answers show no sign of being busy
 
 let facts;
 let choices;
@@ -28,6 +28,7 @@ export function startPicture(serverFacts) {
     element(id).disabled = choices.bundle === undefined;
   }
   if (choices.bundle === undefined) {
+    element("picture-summary").textContent = "";
     say("picture-message", "No picture bundle is served. Start tiedge serve with --bundle FOLDER.");
   }
 }
@@ -84,7 +85,7 @@ async function run(candidate = file) {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
-  const busy = setTimeout(() => (element("picture-busy").hidden = false), CLEAN_UP_MS);
+  const busy = setTimeout(() => (element("picture-busy").hidden = false), BUSY_AFTER_MS);
   element("picture-stage").setAttribute("aria-busy", "true");
   try {
     const answer = await filterPicture(candidate, question(), signal);

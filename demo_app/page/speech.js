@@ -21,7 +21,14 @@ export function startSpeech(serverFacts) {
   choices = new Choices(element("speech-controls"), facts, "speech", showSummary);
   takeDrops(element("speech-stage"), transcribeFile);
   takeChosen(element("choose-audio"), element("audio-file"), transcribeFile);
-  element("record").addEventListener("click", () => (microphone ? stop() : record()));
+  element("record").addEventListener("click", () => {
+    if (microphone === null) {
+      record();
+    } else {
+      state("Finishing", current);
+      stop();
+    }
+  });
   for (const id of ["choose-audio", "record"]) {
     element(id).disabled = choices.bundle === undefined;
   }
@@ -67,7 +74,6 @@ async function stop() {
   if (closing === null) return;
   const ended = current;
   await closing.close();
-  state("Finishing", ended);
   await ended.end();
 }
 

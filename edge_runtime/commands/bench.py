@@ -98,7 +98,8 @@ def _row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
 def _try_row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     """Return the case's row, or one that says why there is none."""
     conditions = _conditions(case)
-    label = " ".join(str(conditions[key]) for key in ("engine", "precision", "depth"))
+    names = ("engine", "precision", "depth")
+    label = " ".join(_cell(name, conditions[name]) for name in names)
     try:
         row = _row(case, options)
         print(f"{label}: p50 {row['p50_ms']:.2f} ms", file=sys.stderr, flush=True)
@@ -123,8 +124,7 @@ def _figures(measured: Measurement) -> dict[str, Any]:
         "engine_version": measured.engine_version,
         **dataclasses.asdict(measured.latency),
         "short_run": measured.latency.is_short,
-        "load_ms": measured.load_ms,
-        "peak_rss_bytes": measured.peak_rss_bytes,
+        **dataclasses.asdict(measured.first),
         "packed_bytes": measured.packed_bytes,
         "real_time_factor": measured.real_time_factor,
     }
@@ -184,7 +184,9 @@ def _cell(key: str, value: Any) -> str:
         return NOT_MEASURED
     if key.endswith("_bytes"):
         return f"{value / BYTES_PER_MB:.2f}"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+    return str(value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -71,6 +71,6 @@ def _open(
         return LitertEngine(model, threads, weight_cache)
     if weight_cache is not None:
         raise EngineError("tflite-runtime: has no weight cache; use --engine litert")
-    from edge_runtime.engines.tflite_runtime import TfliteRuntimeEngine
+    from edge_runtime.engines.tflite_runtime import open_tflite_runtime
 
-    return TfliteRuntimeEngine(model, threads)
+    return open_tflite_runtime(model, threads)

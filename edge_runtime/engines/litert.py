@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import ModelFile, Signature
 from edge_runtime.engine import Engine, FoundSignature, FoundTensor, check_agreement
-from edge_runtime.engines.native_log import silenced
+from edge_runtime.engines.native_log import silence_exit, silenced
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.files import replacing
 
@@ -83,17 +83,8 @@ class LitertEngine(Engine):
     def _buffers_of(self, signature: Signature) -> _Buffers:
         """Return the entry point's buffers, made at its first call."""
         if signature.name not in self._buffers:
-            model, name = self._model, signature.name
-            self._buffers[name] = _Buffers(
-                {
-                    spec.name: model.create_input_buffer_by_name(name, spec.name)
-                    for spec in signature.inputs
-                },
-                {
-                    spec.name: model.create_output_buffer_by_name(name, spec.name)
-                    for spec in signature.outputs
-                },
-            )
+            with silenced():
+                self._buffers[signature.name] = _make_buffers(self._model, signature)
         return self._buffers[signature.name]
 
     def _load_with_cache(self, path: Path, cache: Path) -> Any:
@@ -113,6 +104,7 @@ class LitertEngine(Engine):
     def _load(self, path: Path, cache: str) -> Any:
         from ai_edge_litert import compiled_model as litert
 
+        silence_exit()
         # Without a place to look, LiteRT tries every accelerator plugin it ships.
         nowhere = str(path.parent)
         options = litert.Options(
@@ -164,6 +156,22 @@ def _processor() -> str:
         lines = []
     abilities = {line for line in lines if line.startswith(("flags", "Features"))}
     return hashlib.sha256("\n".join(sorted(abilities)).encode()).hexdigest()[:8]
+
+
+def _make_buffers(model: Any, signature: Signature) -> _Buffers:
+    """Return an entry point's buffers, each input written to once.
+
+    LiteRT makes one more environment at a process's first write, and logs that.
+    """
+    inputs, outputs = {}, {}
+    for spec in signature.inputs:
+        inputs[spec.name] = model.create_input_buffer_by_name(signature.name, spec.name)
+        inputs[spec.name].write(np.zeros(spec.shape, spec.dtype))
+    for spec in signature.outputs:
+        outputs[spec.name] = model.create_output_buffer_by_name(
+            signature.name, spec.name
+        )
+    return _Buffers(inputs, outputs)
 
 
 def _describe(model: Any) -> dict[str, FoundSignature]:

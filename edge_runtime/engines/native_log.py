@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,3 +40,19 @@ def silenced() -> Iterator[None]:
             for line in caught:
                 if not LOG_LINE.match(line):
                     os.write(STDERR, line)
+
+
+@functools.cache
+def silence_exit() -> None:
+    """Send native code's last words at the interpreter's exit nowhere.
+
+    LiteRT logs from destructors that run after all Python code. Tracebacks are
+    printed before that.
+    """
+    atexit.register(_close_stderr)
+
+
+def _close_stderr() -> None:
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STDERR)

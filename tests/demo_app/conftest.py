@@ -1,6 +1,8 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,19 +27,26 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 
 @pytest.fixture(scope="session")
 def served(bundles: tuple[Path, ...]) -> Iterator[Served]:
-    """A demo server on a free port of the loopback address, with small limits."""
+    """A demo server with small limits."""
+    settings = Settings(
+        port=0,
+        bundles=bundles,
+        max_body_bytes=2 << 20,
+        max_message_bytes=1 << 16,
+        max_picture_px=400_000,
+        max_silence_s=1.0,
+        bench_s=0.01,
+    )
+    with serving(settings) as running:
+        yield running
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """Serve in a thread, at a free port of the loopback address."""
     with bound_socket("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-        settings = Settings(
-            port=port,
-            bundles=bundles,
-            max_body_bytes=1 << 20,
-            max_message_bytes=1 << 16,
-            max_picture_px=300_000,
-            max_silence_s=1.0,
-            bench_s=0.01,
-        )
-        server = make_server(settings)
+        bound = replace(settings, port=listener.getsockname()[1])
+        server = make_server(bound)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, daemon=True
         )
@@ -45,6 +54,6 @@ def served(bundles: tuple[Path, ...]) -> Iterator[Served]:
         deadline = time.monotonic() + START_S
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.02)
-        yield Served(port, settings)
+        yield Served(bound.port, bound)
         server.should_exit = True
         thread.join(START_S)

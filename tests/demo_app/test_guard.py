@@ -204,10 +204,10 @@ def test_bytes_are_counted_as_they_stream(served: Served) -> None:
         b"Transfer-Encoding: chunked\r\n\r\n" % served.port
     )
 
-    found = served.raw(request + piece * 17)
+    found = served.raw(request + piece * 33)
 
     assert found.startswith(b"HTTP/1.1 413 ")
-    assert b"the request holds more than 1048576 bytes" in found
+    assert b"the request holds more than 2097152 bytes" in found
 
 
 def test_length_may_not_lie(served: Served) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E402 (what follows importorskip needs playwright)
 import shutil
 import wave
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 15_000
 WIDTH_PX, HEIGHT_PX = 300, 200
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -126,14 +127,13 @@ def test_slider_moves_by_mouse_and_keyboard(page: Page) -> None:
     cut = page.locator("#compare").evaluate("found => found.style.cssText")
     slider.press("End")
     by_key = float(slider.input_value())
-    clip = page.locator("#before-image").evaluate(
-        "image => getComputedStyle(image).clipPath"
-    )
+    grip = page.locator(".cut").bounding_box()
+    stage = page.locator("#compare").bounding_box()
 
     assert 10 == pytest.approx(by_mouse, abs=3)
     assert f"--cut: {by_mouse:g}%;" == cut
     assert 100 == by_key
-    assert "inset(0px calc(0%) 0px 0px)" == clip or "inset(0px" in clip
+    assert stage["x"] + stage["width"] == pytest.approx(grip["x"], abs=2)
 
 
 def test_depth_is_a_dial(page: Page) -> None:
@@ -171,10 +171,10 @@ def test_no_picture_is_said(page: Page) -> None:
 
 def test_large_file_is_not_sent(page: Page) -> None:
     """A file beyond the limit is refused before it travels."""
-    upload(page, "huge.png", bytes(3 << 19))
+    upload(page, "huge.png", bytes(5 << 19))
 
     expect(page.locator("#picture-message")).to_have_text(
-        "huge.png: 1.5 MiB, expected at most 1 MiB. Choose a smaller file."
+        "huge.png: 2.5 MiB, expected at most 2 MiB. Choose a smaller file."
     )
 
 
@@ -276,8 +276,9 @@ def test_nothing_comes_from_elsewhere(browser: Browser, served: Served) -> None:
     assert len(asked) > 10
 
 
-@pytest.mark.parametrize("width_px", [360, 768, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width_px", "scheme"), [(360, "light"), (360, "dark"), (800, "dark")]
+)
 def test_page_fits_every_screen(
     browser: Browser, served: Served, width_px: int, scheme: str
 ) -> None:

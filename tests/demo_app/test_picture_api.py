@@ -132,10 +132,10 @@ def test_truncated_picture(served: Served) -> None:
 
 def test_picture_of_too_many_pixels(served: Served) -> None:
     """A picture beyond the demo's limit is refused with the way out."""
-    found = error(served, png(np.zeros((600, 501, 3), np.uint8)))
+    found = error(served, png(np.zeros((800, 501, 3), np.uint8)))
 
     assert (
-        "upload: 501×600 is 300600 pixels, the demo takes at most 300000; use tiedge"
+        "upload: 501×800 is 400800 pixels, the demo takes at most 400000; use tiedge"
         " filter, which takes more"
     ) == found
 

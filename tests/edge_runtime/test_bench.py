@@ -14,7 +14,7 @@ from edge_runtime.bench import Case, choose_cases, measure, measure_case, percen
 from edge_runtime.commands import bench
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import EngineError, SettingError
-from edge_runtime.memory import peak_rss_bytes
+from edge_runtime.first_run import measure_first_run
 from edge_runtime.sample_inputs import sample_inputs
 from tests.tiny_models import TinyBundle
 
@@ -138,9 +138,9 @@ def test_every_figure_is_measured(engine: str, tiny_picture: TinyBundle) -> None
     measured = measure_case(case, n_runs=3, min_seconds=0)
 
     assert 0 < measured.latency.min_ms <= measured.latency.p50_ms
-    assert measured.load_ms > measured.latency.min_ms
-    assert measured.peak_rss_bytes is not None
-    assert 10**7 < measured.peak_rss_bytes < 10**9
+    assert measured.first.load_ms > measured.latency.min_ms
+    assert measured.first.peak_rss_bytes is not None
+    assert 10**7 < measured.first.peak_rss_bytes < 10**9
     assert (None, None) == (measured.packed_bytes, measured.real_time_factor)
 
 
@@ -151,7 +151,7 @@ def test_failure_in_the_other_process_is_passed_on(
     """An expected failure of the measured process is the same failure here."""
     model = tiny_picture.model("tflite")
     with pytest.raises(EngineError) as caught:
-        peak_rss_bytes(model, "litert", tmp_path, "depth_1", 1)
+        measure_first_run(tmp_path, model, "litert", "depth_1", 1)
 
     expected = f"{tmp_path}: holds no bundle.json, expected a bundle"
     assert expected == str(caught.value)
@@ -164,10 +164,10 @@ def test_crash_of_the_other_process_is_an_error(
     (tmp_path / "sitecustomize.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(EngineError) as caught:
-        peak_rss_bytes(
+        measure_first_run(
+            tiny_picture.bundle.folder,
             tiny_picture.model("tflite"),
             "litert",
-            tiny_picture.bundle.folder,
             "depth_1",
             1,
         )

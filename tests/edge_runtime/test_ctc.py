@@ -33,7 +33,9 @@ def collapse(path: list[int]) -> str:
         ([1, 2, 1, 0, 1, 3, 1], "a b"),
     ],
 )
-def test_repeats_merge_unless_a_blank_stands_between(path: list[int], text: str) -> None:
+def test_repeats_merge_unless_a_blank_stands_between(
+    path: list[int], text: str
+) -> None:
     """A symbol that lasts is written once; spaces never double nor stand at ends."""
     assert text == greedy_text(logits(path), ALPHABET, blank=0)
 

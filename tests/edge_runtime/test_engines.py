@@ -16,6 +16,7 @@ from edge_runtime.bundle import ModelFile, TensorSpec
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engine
 from edge_runtime.engines.litert import cache_file
+from edge_runtime.engines.native_log import silenced
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.model_header import check_model_bytes
 from tests.tiny_models import TinyBundle, largest_difference
@@ -439,15 +440,34 @@ def test_two_processes_may_build_one_weight_cache(
     assert 1 == len(list(tmp_path.iterdir()))
 
 
-@pytest.mark.skipif("litert" not in installed_engines(), reason="litert not installed")
-def test_litert_is_silent(
-    tiny_picture: TinyBundle, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Loading, running and closing a model prints nothing."""
-    with open_tiny("litert", tiny_picture) as engine:
-        engine.run("depth_1", tiny_picture.inputs["depth_1"])
+def test_engines_are_silent(engine_name: str, tiny_picture: TinyBundle) -> None:
+    """A process that loads and runs a model, and exits, prints only its own words."""
+    program = (
+        "import sys; from pathlib import Path; from edge_runtime.bundle import Bundle;"
+        "from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine;"
+        "from edge_runtime.sample_inputs import sample_inputs;"
+        "b = Bundle.open(Path(sys.argv[1]));"
+        "m = b.model(FORMAT_OF_ENGINE[sys.argv[2]], 'fp32');"
+        "e = open_engine(sys.argv[2], m);"
+        "e.run('depth_1', sample_inputs(m.signatures[0], 0));"
+        "sys.stderr.write('my own'); print('words', flush=True); sys.exit(5)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tiny_picture.bundle.folder), engine_name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
-    assert ("", "") == capfd.readouterr()
+    assert (5, "words\n", "my own") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_silence_passes_other_lines_on(capfd: pytest.CaptureFixture[str]) -> None:
+    """Only log lines of native code are dropped, not what others say meanwhile."""
+    with silenced():
+        os.write(2, b"INFO: [environment.cc:36] Creating\nError: disk full\n")
+
+    assert ("", "Error: disk full\n") == capfd.readouterr()
 
 
 def test_engines_import_no_torch(engine_name: str, tiny_picture: TinyBundle) -> None:

@@ -21,7 +21,9 @@ def noise(n_samples: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(n_samples).astype(np.float32) / 10
 
 
-def naive_features(front_end: FrontEnd, samples: NDArray[np.float32]) -> list[list[float]]:
+def naive_features(
+    front_end: FrontEnd, samples: NDArray[np.float32]
+) -> list[list[float]]:
     """Return log-mel features by the definition, one sum at a time."""
     n, n_fft = front_end.window_samples, front_end.fft_samples
     hann = [0.5 - 0.5 * math.cos(2 * math.pi * k / n) for k in range(n)]
@@ -48,7 +50,9 @@ def naive_features(front_end: FrontEnd, samples: NDArray[np.float32]) -> list[li
                 hz = k * front_end.sample_rate_hz / n_fft
                 slopes = (hz - low) / (peak - low), (high - hz) / (high - peak)
                 weights.append(max(0.0, min(slopes)))
-            band = sum(w * p for w, p in zip(weights, power, strict=True)) / sum(weights)
+            band = sum(w * p for w, p in zip(weights, power, strict=True)) / sum(
+                weights
+            )
             level = math.log(band + 1e-6)
             frame.append((level - front_end.feature_mean) * front_end.feature_scale)
         frames.append(frame)
@@ -181,6 +185,6 @@ def test_a_band_beyond_the_rate_is_refused() -> None:
     with pytest.raises(AudioError) as caught:
         FrontEnd(high_hz=4100.0)
 
-    assert (
-        "front end: band 60–4100 Hz; expected 0 <= low < high <= 4000 Hz"
-    ) == str(caught.value)
+    assert ("front end: band 60–4100 Hz; expected 0 <= low < high <= 4000 Hz") == str(
+        caught.value
+    )

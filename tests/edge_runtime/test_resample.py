@@ -13,7 +13,9 @@ EDGE_S = 0.02
 """Behind this much of a signal's ends, what lies outside it no longer matters."""
 
 
-def tone(rate_hz: int, frequency_hz: float, seconds: float = 0.5) -> NDArray[np.float32]:
+def tone(
+    rate_hz: int, frequency_hz: float, seconds: float = 0.5
+) -> NDArray[np.float32]:
     time_s = np.arange(int(rate_hz * seconds)) / rate_hz
     return np.sin(2 * np.pi * frequency_hz * time_s).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What the training tests start from: torch's seed, and a folder of tiny pictures."""
+"""What the training tests start from: torch set up, and a folder of tiny pictures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from PIL import Image
 @pytest.fixture(autouse=True)
 def _torch_seeded() -> None:
     torch.manual_seed(0)
+    # Tiny networks gain nothing from threads, and wait for them on a busy machine.
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from training.denoiser import Denoiser
 from training.report import sharing_report
-from training.sharing import SharedGRU, TiedProjection, TransposedConv
+from training.sharing import RepeatedBlock, SharedGRU, TiedProjection, TransposedConv
 
 
 def uses_of(module: nn.Module, *inputs: torch.Tensor) -> dict[str, int]:
@@ -24,19 +23,17 @@ def test_a_plain_layer_is_used_once() -> None:
 
 
 def test_a_repeated_block_is_used_once_per_step() -> None:
-    """The denoiser's body counts its depth, its head and tail once."""
-    network = Denoiser(channels=4, depths=(1, 2))
-    picture, sigma = torch.ones(1, 3, 8, 8), torch.ones(1, 1, 1, 1)
+    """The kernels count the depth that ran; steps that did not run count nothing."""
+    body = RepeatedBlock(4, reach=(1, 1, 1))
 
-    report = sharing_report(network, lambda: network.at_depth(picture, sigma, 2))
+    report = sharing_report(body, lambda: body(torch.ones(1, 4, 8, 8), depth=2))
 
     uses = {weight.name: weight.uses for weight in report.weights}
-    assert (2, 2) == (uses["body.block.0.weight"], uses["body.block.2.weight"])
-    assert (1, 1) == (uses["head.weight"], uses["tail.weight"])
-    block = 2 * 4 * 4 * 9
-    idle = 2 * 4  # the exit that this depth does not take
-    expected = report.unique_parameters + block - idle
-    assert expected == report.effective_parameters
+    assert (2, 2) == (uses["first.weight"], uses["second.weight"])
+    assert (1, 0) == (uses["inner_bias.1"], uses["inner_bias.2"])
+    kernels, step = 2 * 4 * 4 * 9, 3 * 4
+    assert kernels + 3 * step == report.unique_parameters
+    assert 2 * (kernels + step) == report.effective_parameters
 
 
 def test_a_gru_cell_is_used_once_per_layer() -> None:

@@ -13,23 +13,26 @@ def n_parameters(module: nn.Module) -> int:
 
 
 def test_a_repeated_block_is_stored_once() -> None:
-    """Eight steps cost one block, and a scale and bias each."""
-    block = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+    """Eight steps cost two kernels, and a scale and two biases each."""
+    body = RepeatedBlock(4, reach=(1,) * 8)
 
-    assert 4 * 4 * 9 + 8 * 2 * 4 == n_parameters(RepeatedBlock(block, 4, max_depth=8))
+    assert 2 * 4 * 4 * 9 + 8 * 3 * 4 == n_parameters(body)
 
 
 def test_a_repeated_block_runs_as_its_formula_says() -> None:
-    """Step k adds the block's output for the scaled, shifted and rectified stream."""
-    block = nn.Conv2d(3, 3, 3, padding=1)
-    body = RepeatedBlock(block, 3, max_depth=2)
-    for parameter in [*body.scale, *body.bias]:
-        nn.init.normal_(parameter)
-    h = torch.randn(1, 3, 5, 5)
+    """Step k looks `reach[k]` far with kernels that all steps share."""
+    body = RepeatedBlock(3, reach=(1, 2))
+    for parameter in body.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    h = torch.randn(1, 3, 7, 7)
 
     expected = h
-    for k in range(2):
-        expected = expected + block(F.relu(expected * body.scale[k] + body.bias[k]))
+    for k, reach in enumerate((1, 2)):
+        inner = F.conv2d(expected, body.first.weight, padding=reach, dilation=reach)
+        inner = F.relu(inner + body.inner_bias[k][:, None, None])
+        outer = F.conv2d(inner, body.second.weight, padding=reach, dilation=reach)
+        branch = outer + body.outer_bias[k][:, None, None]
+        expected = body.scale[k] * expected + branch
     torch.testing.assert_close(expected, body(h, depth=2))
 
 
@@ -126,7 +129,9 @@ def test_up_is_the_transpose_of_down() -> None:
     conv = TransposedConv(outer=3, inner=5)
     picture, h = torch.randn(1, 3, 8, 12), torch.randn(1, 5, 4, 6)
 
-    torch.testing.assert_close((conv.down(picture) * h).sum(), (picture * conv.up(h)).sum())
+    torch.testing.assert_close(
+        (conv.down(picture) * h).sum(), (picture * conv.up(h)).sum()
+    )
 
 
 def test_even_sizes_come_back_exactly() -> None:

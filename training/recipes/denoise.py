@@ -34,6 +34,8 @@ class DenoiseRecipe(Recipe):
     depth_weights: tuple[float, ...] = (0.04, 0.04, 0.08, 1.0)
     """Loss weight of each depth. Equal weights let early depths do all the work:
     depth 6 was then 0.02 dB above depth 3 (measured)."""
+    reach: tuple[int, ...] = (1,) * 8
+    """Dilation of the block's kernels at each step."""
     patch_px: int = 80
     sigma_max: float = 55.0
     """Strongest noise trained on, in units of 255."""
@@ -58,13 +60,11 @@ class DenoiseTask(Task):
             self.train, self.held_out = split_photos(data)
 
     def network(self) -> nn.Module:
-        return Denoiser(self.recipe.channels, self.recipe.depths)
+        return Denoiser(self.recipe.channels, self.recipe.depths, self.recipe.reach)
 
     def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
         examples = [self._example(step, index) for index in indices]
-        noisy, clean, sigma = (
-            np.stack(parts) for parts in zip(*examples, strict=True)
-        )
+        noisy, clean, sigma = (np.stack(parts) for parts in zip(*examples, strict=True))
         return {
             "noisy": torch.from_numpy(noisy),  # (B, 3, Y, X)
             "clean": torch.from_numpy(clean),  # (B, 3, Y, X)
@@ -79,7 +79,7 @@ class DenoiseTask(Task):
         size = self.recipe.patch_px
         y = rng.integers(photo.shape[0] - size + 1)
         x = rng.integers(photo.shape[1] - size + 1)
-        patch = np.rot90(photo[y : y + size, x : x + size], rng.integers(4))
+        patch = np.rot90(photo[y : y + size, x : x + size], int(rng.integers(4)))
         if rng.integers(2):
             patch = patch[:, ::-1]
         sigma = np.float32(rng.uniform(0.0, self.recipe.sigma_max) / PICTURE_PEAK)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_runtime.ctc import greedy_text
-from edge_runtime.front_end import FrontEnd
+from edge_runtime.errors import DataError
+from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.transcriber import FLUSH_MS
 from training.data import data_folder
 from training.metrics import word_errors
@@ -26,6 +27,7 @@ from training.sound_augmentation import (
     distorted_features,
     oversample,
     play,
+    to_16_bits,
 )
 from training.speech import ALPHABET, BLANK, Utterance, encode, read_clip, read_table
 from training.synthetic_speech import VARIANTS, draw_voice, speak
@@ -42,6 +44,8 @@ HELD_OUT_VARIANTS = VARIANTS[::8]
 N_SYNTHETIC_HELD_OUT = 60
 HELD_OUT_ONE_IN = 10
 """Of a user's own table, every tenth clip is held out for validation."""
+
+NOISE_ENDINGS = {".opus", ".flac", ".ogg", ".wav"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class DigitsTask(Task):
     Without `data`: free-spoken-digit (its speaker-disjoint training part), the digit
     strings of speechocean762 (training part) and espeak-ng; scored on
     speechocean762's dev strings and on espeak-ng voices that training has not heard.
-    With `data`, a folder with transcripts.tsv: its clips, every tenth held out.
+    With `data`, a folder with transcripts.tsv: its clips, every tenth held out, and
+    recordings in its subfolder `noise`, if there is one, to mix in.
     """
 
     score = "word_accuracy"
@@ -100,13 +105,14 @@ class DigitsTask(Task):
         self.front_end = FrontEnd()
         self._augmentation = Augmentation()
         self._filter_bank = [self.front_end.warped_filters(warp) for warp in WARPS]
-        self._noises = self._read_noises()
         self._held_out: list[tuple[str, NDArray[np.float32], str]] = []
         self._words: list[Group] = []
         self._strings: list[Group] = []
         if data is None:
+            self._noises = self._read_noises(data_folder() / "noise")
             self._add_ready_made()
         else:
+            self._noises = self._read_noises(data / "noise")
             self._add_own(data)
 
     def network(self) -> nn.Module:
@@ -155,7 +161,7 @@ class DigitsTask(Task):
             found = greedy_text(logits, ALPHABET, BLANK)
             counts[name].append((word_errors(text, found), len(text.split())))
         accuracy = {
-            name: 1.0 - sum(e for e, _ in rows) / sum(n for _, n in rows)
+            name: 1.0 - sum(e for e, _ in rows) / max(1, sum(n for _, n in rows))
             for name, rows in counts.items()
         }
         mean = sum(accuracy.values()) / len(accuracy)
@@ -176,6 +182,8 @@ class DigitsTask(Task):
         speakers = self._speakers(heard)
         self._words.append(Group(0.6, speakers))
         self._strings.append(Group(0.4, speakers))
+        if self.recipe.hold_out and not scored:
+            raise DataError(f"hold_out={self.recipe.hold_out}: no such speaker")
         self._add_held_out(self.recipe.hold_out, scored)
         connected = speech / "speechocean762"
         train = read_table(connected, [("split", "train")]).utterances
@@ -190,6 +198,8 @@ class DigitsTask(Task):
 
     def _add_own(self, data: Path) -> None:
         utterances = read_table(data).utterances
+        if len(utterances) < 2:
+            raise DataError(f"{data}: holds 1 clip, expected at least 2 to train on")
         speakers = self._speakers(
             [u for i, u in enumerate(utterances) if i % HELD_OUT_ONE_IN]
         )
@@ -224,8 +234,8 @@ class DigitsTask(Task):
         for samples, (text, _) in zip(speak(jobs, rate_hz), jobs, strict=True):
             alike = words if text in DIGITS else strings
             alike.append([Clip(oversample(samples, rate_hz), text)])
-        self._words.append(Group(0.4, words))
-        self._strings.append(Group(0.3, strings))
+        self._words.extend([Group(0.4, words)] if words else [])
+        self._strings.extend([Group(0.3, strings)] if strings else [])
         for samples, (text, _) in zip(speak(scored, rate_hz), scored, strict=True):
             self._held_out.append(("synthetic", self._clean_features(samples), text))
 
@@ -234,14 +244,11 @@ class DigitsTask(Task):
             samples = read_clip(utterance.path, self.front_end.sample_rate_hz)
             self._held_out.append((name, self._clean_features(samples), utterance.text))
 
-    def _read_noises(self) -> list[NDArray[np.int16]]:
-        folder = data_folder() / "noise"
-        paths = sorted([*folder.rglob("*.opus"), *folder.rglob("*.flac")])
+    def _read_noises(self, folder: Path) -> list[NDArray[np.int16]]:
+        """Return what a folder holds to be mixed in; nothing if it is not there."""
+        paths = sorted(p for p in folder.rglob("*") if p.suffix in NOISE_ENDINGS)
         rate_hz = self.front_end.sample_rate_hz
-        return [
-            np.asarray(np.clip(read_clip(path, rate_hz), -1, 1) * 32767, np.int16)
-            for path in paths
-        ]
+        return [to_16_bits(read_clip(path, rate_hz)) for path in paths]
 
     def _clean_features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the device computes for a clip up to the end of its flush."""
@@ -249,8 +256,8 @@ class DigitsTask(Task):
         return features[: len(features) // STRIDE_FRAMES * STRIDE_FRAMES]
 
     def _flushed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        n_zeros = FLUSH_MS * self.front_end.sample_rate_hz // 1000
-        return np.concatenate([samples, np.zeros(n_zeros, np.float32)])
+        rate_hz = self.front_end.sample_rate_hz
+        return np.pad(samples, (0, FLUSH_MS * rate_hz // MILLISECONDS_PER_SECOND))
 
     def _example(
         self, step: int, index: int

@@ -1,12 +1,15 @@
-"""The memory that one bundle needs, measured in a process that does nothing else."""
+"""What a model's first run costs, in a process that does nothing else."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_runtime.bundle import Bundle, ModelFile
@@ -17,19 +20,32 @@ from edge_runtime.sample_inputs import sample_inputs
 STATUS = Path("/proc/self/status")
 PEAK_FIELD = "VmHWM:"
 BYTES_PER_KIB = 1024
+MILLISECONDS_PER_SECOND = 1000
 EXPECTED_FAILURE = 3
 """Exit status that says: the last line on stderr is the error."""
 
 FOLDER_OF_PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def peak_rss_bytes(
-    model: ModelFile, engine: str, folder: Path, signature: str, threads: int
-) -> int | None:
-    """Return the peak resident memory of a process that opens and runs once.
+@dataclass(frozen=True)
+class FirstRun:
+    """Time and memory of a process that opens a model and runs it once."""
 
-    That is Python, numpy and the engine's libraries too. None where the system does
-    not tell. Raises EngineError where the process fails, a crash included.
+    load_ms: float
+    """From asking for the engine, its libraries not yet loaded, to the first result."""
+
+    peak_rss_bytes: int | None
+    """Resident memory at its highest, Python, numpy and the engine's libraries
+    included; None where the system does not tell."""
+
+
+def measure_first_run(
+    folder: Path, model: ModelFile, engine: str, signature: str, threads: int
+) -> FirstRun:
+    """Return what the first run of a bundle's model costs.
+
+    A model file that makes its engine crash ends that process, not this one. Raises
+    EngineError then, and for an expected failure with the same message.
     """
     words = (str(folder), model.format, model.precision, engine, signature)
     done = subprocess.run(
@@ -47,29 +63,29 @@ def peak_rss_bytes(
             f" {_reason(done)}"
         )
     sys.stderr.write(done.stderr)
-    return int(done.stdout) or None
+    return FirstRun(**json.loads(done.stdout))
 
 
-def run_once(words: Sequence[str]) -> int:
-    """Open and run what `words` say; return this process's peak memory in bytes.
-
-    0 stands for not known.
-    """
+def run_once(words: Sequence[str]) -> FirstRun:
+    """Open and run what `words` say, in this process."""
     folder, model_format, precision, name, signature, threads = words
     model = Bundle.open(Path(folder)).model(model_format, precision)
+    inputs = sample_inputs(model.signature(signature), seed=0)
+    started = time.perf_counter()
     with open_engine(name, model, int(threads)) as engine:
-        engine.run(signature, sample_inputs(model.signature(signature), seed=0))
-    return _own_peak_bytes(STATUS)
+        engine.run(signature, inputs)
+        seconds = time.perf_counter() - started
+    return FirstRun(seconds * MILLISECONDS_PER_SECOND, _own_peak_bytes(STATUS))
 
 
-def _own_peak_bytes(status: Path) -> int:
+def _own_peak_bytes(status: Path) -> int | None:
     # getrusage's figure is no use here: it starts from the parent's peak.
     try:
         lines = status.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return 0
+        return None
     peaks = [line.split()[1] for line in lines if line.startswith(PEAK_FIELD)]
-    return int(peaks[0]) * BYTES_PER_KIB if peaks else 0
+    return int(peaks[0]) * BYTES_PER_KIB if peaks else None
 
 
 def _search_path() -> str:
@@ -87,7 +103,7 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
 
 if __name__ == "__main__":
     try:
-        print(run_once(sys.argv[1:]))
+        print(json.dumps(asdict(run_once(sys.argv[1:]))))
     except TiedgeError as error:
         print(error, file=sys.stderr)
         sys.exit(EXPECTED_FAILURE)

@@ -1,0 +1,28 @@
+# The device: the runtime with its default engine, and nothing else.
+ARG BASE=debian:bookworm-slim
+
+FROM ${BASE} AS build
+RUN apt-get update -qq \
+ && apt-get install -qq -y --no-install-recommends \
+    ca-certificates python3-pip python3-venv
+WORKDIR /source
+COPY . .
+# The secrets are this machine's pip configuration and certificate authorities, where it
+# has its own; they stay out of the layers.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    python3 -m venv --without-pip /opt/tiedge \
+ && python3 -m pip --python /opt/tiedge/bin/python install -q --no-cache-dir \
+    -c constraints.txt .
+
+FROM ${BASE}
+RUN apt-get update -qq \
+ && apt-get install -qq -y --no-install-recommends python3 libstdc++6 \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --create-home --uid 10001 tiedge
+COPY --from=build /opt/tiedge /opt/tiedge
+ENV PATH=/opt/tiedge/bin:$PATH
+USER tiedge
+WORKDIR /home/tiedge
+ENTRYPOINT ["tiedge"]
+CMD ["--help"]

@@ -1,0 +1,32 @@
+# Training on the CPU. Mount data and runs:
+#   docker run -v "$PWD/data:/data:ro" -v "$PWD/runs:/home/tiedge/runs" IMAGE train denoise
+ARG BASE=debian:bookworm-slim
+
+FROM ${BASE} AS build
+RUN apt-get update -qq \
+ && apt-get install -qq -y --no-install-recommends \
+    ca-certificates python3-pip python3-venv
+WORKDIR /source
+COPY . .
+# The secrets are this machine's pip configuration and certificate authorities, where it
+# has its own; they stay out of the layers.
+# torch comes first: as a requirement of others, its newest CUDA build would come.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    python3 -m venv --without-pip /opt/tiedge \
+ && install() { python3 -m pip --python /opt/tiedge/bin/python install -q \
+    --no-cache-dir -c constraints.txt "$@"; } \
+ && install "$(grep '^torch==' constraints.txt)" \
+ && install '.[train,evaluate]'
+
+FROM ${BASE}
+RUN apt-get update -qq \
+ && apt-get install -qq -y --no-install-recommends python3 libstdc++6 espeak-ng \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --create-home --uid 10001 tiedge
+COPY --from=build /opt/tiedge /opt/tiedge
+ENV PATH=/opt/tiedge/bin:$PATH TIEDGE_DATA=/data
+USER tiedge
+WORKDIR /home/tiedge
+ENTRYPOINT ["tiedge"]
+CMD ["train", "--help"]

@@ -1,0 +1,60 @@
+"""How noisy a picture is, judged from the picture alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import PictureError
+from edge_runtime.pictures import PICTURE_PEAK
+
+BLOCK_PX = 32
+"""Side of the blocks whose noise is measured one by one."""
+FLAT_SHARE = 0.25
+"""The share of blocks, the flattest first, at whose end the estimate is read."""
+MEDIAN_TO_SIGMA = 1.4826
+"""Standard deviation of a Gaussian by the median of its magnitude."""
+KERNEL_NORM = 6.0
+"""Root of the sum of squares of the Laplacian difference: noise passes it as it is."""
+MINIMUM_PX = 3
+"""Smallest side that the Laplacian difference fits into."""
+
+
+def estimate_sigma(picture: NDArray[np.float32]) -> float:
+    """Return the standard deviation of a picture's noise, in units of 255.
+
+    `picture` is (Y, X, 3) in 0–1 before noise; the noise is taken for Gaussian and
+    independent from sample to sample. Structure is filtered out by a difference of
+    two Laplacians (Immerkær, 1996, "Fast noise variance estimation"), what is left of
+    it by reading the flattest quarter of blocks, each through its median.
+
+    Measured on 17 photographs of CBSD68 (mean, lowest and highest estimate): sigma 5:
+    5.6, 5.0–8.8; 15: 15.3, 14.8–17.2; 25: 25.0, 24.6–26.4; 50: 49.3, 48.9–50.6.
+    Values that were clipped to 8 bits make it read low.
+
+    Raises PictureError for a side below MINIMUM_PX.
+    """
+    n_rows, n_columns, _ = picture.shape
+    if min(n_rows, n_columns) < MINIMUM_PX:
+        raise PictureError(
+            f"picture: {n_columns}×{n_rows} pixels are too few to judge the noise,"
+            f" expected at least {MINIMUM_PX}×{MINIMUM_PX}"
+        )
+    rows = _second_difference(picture)
+    noise = np.abs(_second_difference(rows.swapaxes(0, 1))) / KERNEL_NORM
+    medians = np.median(_blocks(noise), axis=1)
+    flat = float(np.quantile(medians, FLAT_SHARE))
+    return flat * MEDIAN_TO_SIGMA * PICTURE_PEAK
+
+
+def _second_difference(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    return picture[:-2] - 2 * picture[1:-1] + picture[2:]
+
+
+def _blocks(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the whole blocks of (Y, X, 3), each flat, (n, samples)."""
+    y, x = (min(BLOCK_PX, side) for side in noise.shape[:2])
+    n_rows, n_columns = noise.shape[0] // y, noise.shape[1] // x
+    whole = noise[: n_rows * y, : n_columns * x]
+    split = whole.reshape(n_rows, y, n_columns, x, 3).swapaxes(1, 2)
+    return split.reshape(n_rows * n_columns, -1)  # (n, y · x · 3)

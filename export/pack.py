@@ -1,0 +1,314 @@
+"""From a plan to a bundle: convert, audit, prove, measure, write whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime import __version__
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import (
+    ENDINGS,
+    Metric,
+    ModelFile,
+    Sharing,
+    Signature,
+)
+from edge_runtime.engines import open_engine
+from edge_runtime.errors import ParityError, SettingError, SharingError
+from export.audit import SharingReport, audit
+from export.parity import prove_parity
+from export.plan import Plan
+
+Say = Callable[[str], None]
+"""Takes a line of progress."""
+
+FORMATS = ("tflite", "pte")
+PRECISIONS = ("fp32", "int8")
+CONVERTERS = {
+    "tflite": ("torch", "litert-torch", "ai-edge-quantizer"),
+    "pte": ("torch", "executorch", "torchao"),
+}
+"""Packages whose versions decide what a file of this format is."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an export is to make."""
+
+    output: Path
+    """The bundle's folder; one that is there is replaced when all went well."""
+    formats: tuple[str, ...] = FORMATS
+    precisions: tuple[str, ...] = PRECISIONS
+    allow_duplicates: bool = False
+    """Pack files that hold a weight more than once, and state the bytes."""
+
+
+def export_bundle(plan: Plan, order: Order, say: Say) -> Bundle:
+    """Return the bundle that was written to `order.output`.
+
+    Raises SharingError for a file that holds a weight more than once or lacks one,
+    ParityError for one that does not compute what the module does or costs more of
+    the task's metric than planned. Nothing is left behind then, and a bundle that
+    stood in `order.output` before stands there still.
+    """
+    with _replacing_folder(order.output) as folder:
+        built = [
+            _build(plan, order, format, precision, folder, say)
+            for format in order.formats
+            for precision in order.precisions
+        ]
+        _write(plan, built, folder)
+        draft = Bundle.open(folder)
+        measured = [_measured(plan, draft, one, say) for one in built]
+        _write(plan, measured, folder)
+        Bundle.open(folder)
+    return Bundle.open(order.output)
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A model file in the draft folder, audited and proved."""
+
+    model: ModelFile
+    report: SharingReport
+
+
+def _build(
+    plan: Plan, order: Order, format: str, precision: str, folder: Path, say: Say
+) -> _Built:
+    path = folder / f"{plan.name}.{precision}{ENDINGS[format]}"
+    say(f"{path.name}: converting")
+    data = _convert(plan, format, precision)
+    path.write_bytes(data)
+    report = audit(data, format, plan.source, path.name)
+    _check_sharing(path.name, report, order.allow_duplicates)
+    model = ModelFile(
+        path=path,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        format=format,
+        precision=precision,
+        quantization="none" if precision == "fp32" else plan.quantization,
+        converters={p: importlib.metadata.version(p) for p in CONVERTERS[format]},
+        signatures=tuple(
+            Signature(entry.name, entry.depth, plan.inputs, plan.outputs)
+            for entry in plan.entry_points
+        ),
+        sharing=Sharing(
+            report.unique_bytes,
+            report.stored_bytes,
+            report.duplicate_bytes,
+            report.duplicate_bytes if order.allow_duplicates else 0,
+            report.weights,
+        ),
+        parity=(),
+        metrics=(),
+    )
+    parity = prove_parity(plan, model)
+    for row in parity:
+        snr = "identical" if row.snr_db is None else f"SNR {row.snr_db:.1f} dB"
+        say(
+            f"{path.name}: {len(data):,} bytes, {report.duplicate_bytes} duplicate;"
+            f" {row.engine}: relative error {row.relative_error:.2g}, {snr}"
+        )
+    return _Built(replace(model, parity=parity), report)
+
+
+def _convert(plan: Plan, format: str, precision: str) -> bytes:
+    # Each converter is a large package of its own; an export of one format needs one.
+    if format == "pte":
+        from export.to_executorch import to_executorch
+
+        return to_executorch(plan, precision)
+    from export.to_tflite import to_tflite
+
+    data = to_tflite(plan)
+    if precision == "fp32":
+        return data
+    from export.quantize_tflite import quantize_tflite
+
+    return quantize_tflite(data, plan)
+
+
+def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
+    if report.missing:
+        raise SharingError(
+            f"{where}: does not hold {report.missing[0]!r} in any known form: it was"
+            " folded into another constant, or not exported"
+        )
+    if report.duplicate_bytes and not allow_duplicates:
+        first = report.duplicates[0]
+        raise SharingError(
+            f"{where}: {report.duplicate_bytes} duplicate bytes in"
+            f" {len(report.duplicates)} constants, expected 0; first {first.name!r}:"
+            f" {first.reason}; --allow-duplicates packs it all the same"
+        )
+
+
+def _measured(plan: Plan, draft: Bundle, built: _Built, say: Say) -> _Built:
+    """Return the file with the task's metric on each engine that proved parity.
+
+    Raises ParityError where int8 costs more of the metric than planned.
+    """
+    rows = []
+    model = draft.model(built.model.format, built.model.precision)
+    for parity in built.model.parity:
+        with open_engine(parity.engine, model) as engine:
+            metric = plan.measure(draft, engine)
+        say(
+            f"{model.path.name} on {parity.engine}: {metric.name} {metric.value:.4g},"
+            f" module {metric.reference_value:.4g}"
+        )
+        if model.precision != "fp32" and metric.loss > plan.int8_metric_loss:
+            raise ParityError(
+                f"{model.path.name} on {parity.engine}: {metric.name}"
+                f" {metric.value:.4g}, the module's is {metric.reference_value:.4g};"
+                f" expected at most {plan.int8_metric_loss:g} worse"
+            )
+        rows.append(
+            Metric(
+                engine=parity.engine,
+                name=metric.name,
+                value=metric.value,
+                reference_value=metric.reference_value,
+                n=metric.n,
+                data=metric.data,
+                conditions=metric.conditions,
+            )
+        )
+    return replace(built, model=replace(built.model, metrics=tuple(rows)))
+
+
+def _write(plan: Plan, built: Sequence[_Built], folder: Path) -> None:
+    """Write CARD.md and bundle.json beside the model files."""
+    card = _card(plan, [one.model for one in built]).encode()
+    (folder / "CARD.md").write_bytes(card)
+    manifest = {
+        "format": "tiedge bundle",
+        "format_version": 1,
+        "name": plan.name,
+        "task": plan.task,
+        "summary": plan.summary,
+        "tiedge_version": __version__,
+        "files": [
+            {
+                "path": "CARD.md",
+                "bytes": len(card),
+                "sha256": hashlib.sha256(card).hexdigest(),
+            }
+        ],
+        "models": [_model_json(one) for one in built],
+        "fingerprint": [
+            {
+                "name": weight.name,
+                "aliases": list(weight.aliases),
+                "shape": list(np.shape(weight.values)),
+                "dtype": str(weight.values.dtype),
+                "sha256": hashlib.sha256(
+                    np.ascontiguousarray(weight.values).tobytes()
+                ).hexdigest(),
+                "stored": {
+                    one.model.path.name: list(one.report.stored.get(weight.name, ()))
+                    for one in built
+                },
+            }
+            for weight in plan.source
+        ],
+        "metrics": [asdict(m) for one in built for m in one.model.metrics],
+        **plan.facts,
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _model_json(built: _Built) -> dict[str, Any]:
+    model = built.model
+    return {
+        "path": model.path.name,
+        "bytes": model.bytes,
+        "sha256": model.sha256,
+        "format": model.format,
+        "precision": model.precision,
+        "quantization": model.quantization,
+        "converters": dict(model.converters),
+        "signatures": [asdict(signature) for signature in model.signatures],
+        "sharing": built.report.to_json(model.sharing.allowed_duplicate_bytes),
+        "parity": [asdict(row) for row in model.parity],
+        "metrics": [asdict(row) for row in model.metrics],
+    }
+
+
+def _card(plan: Plan, models: Sequence[ModelFile]) -> str:
+    """Return the recipe's card with the measured tables behind it."""
+    lines = [
+        plan.card,
+        "## Files",
+        "",
+        "| file | bytes | weights, stored once | duplicate bytes |",
+        "|---|---|---|---|",
+    ]
+    for model in models:
+        lines.append(
+            f"| `{model.path.name}` | {model.bytes:,} | {model.sharing.unique_bytes:,}"
+            f" | {model.sharing.duplicate_bytes:,} |"
+        )
+    rows = [(model, metric) for model in models for metric in model.metrics]
+    if rows:
+        _, first = rows[0]
+        lines += [
+            "",
+            "## Measured",
+            "",
+            f"{first.data}; {first.conditions}; n = {first.n}.",
+            "",
+            f"| file | engine | {first.name} | PyTorch module |",
+            "|---|---|---|---|",
+        ]
+        for model, metric in rows:
+            lines.append(
+                f"| `{model.path.name}` | {metric.engine} | {metric.value:.4g}"
+                f" | {metric.reference_value:.4g} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _replacing_folder(output: Path) -> Iterator[Path]:
+    """Yield a draft folder that becomes `output` when the block ends well.
+
+    A folder that is no bundle is never replaced. The draft lies beside `output`, so
+    that it can be renamed; it is removed if the block fails or is interrupted.
+    """
+    if output.exists() and not (output / "bundle.json").is_file():
+        raise SettingError(
+            f"{output}: is there and is no bundle; name a folder that is not there yet"
+        )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise SettingError(f"{output}: cannot be written: {error.strerror}") from error
+    try:
+        draft = holder / "new"
+        draft.mkdir()
+        yield draft
+        if output.exists():
+            output.rename(holder / "old")
+        draft.rename(output)
+    except OSError as error:
+        if (holder / "old").exists() and not output.exists():
+            (holder / "old").rename(output)
+        raise SettingError(f"{output}: cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)

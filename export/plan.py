@@ -1,0 +1,103 @@
+"""What is to be exported: entry points, their tensors, and how to check them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.engine import Engine
+from export.audit import SourceWeight
+
+Arrays = dict[str, NDArray[np.float32]]
+"""Inputs or outputs of an entry point by name."""
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """One function of the file; all of a plan share their module's weights."""
+
+    name: str
+    depth: int | None
+    """How often the repeated block runs; None where there is no dial."""
+    module: nn.Module
+    """Takes the plan's inputs in order and returns a tuple of its outputs."""
+
+
+@dataclass(frozen=True)
+class TaskMetric:
+    """The task's own measure of a file, beside that of the source module."""
+
+    name: str
+    """As in `tiedge evaluate --json`."""
+    value: float
+    reference_value: float
+    loss: float
+    """How much worse the file is; negative where it is better."""
+    n: int
+    data: str
+    conditions: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the exporters, the audit, parity and the pack step ask for."""
+
+    name: str
+    task: str
+    summary: str
+    entry_points: tuple[EntryPoint, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    source: tuple[SourceWeight, ...]
+    """Each distinct parameter once; the audit holds the files against these."""
+    calibration: tuple[Arrays, ...]
+    """Typical inputs, from training data; they set the ranges of static int8."""
+    held_out: tuple[Arrays, ...]
+    """Inputs that neither training nor calibration saw; parity is proved on them."""
+    quantization: str
+    """The scheme of the one int8 file: "static" or "dynamic"."""
+    int8_snr_floor_db: float
+    """Least signal-to-noise ratio of an int8 file against the module."""
+    int8_metric_loss: float
+    """How much worse an int8 file may be on the task's metric."""
+    measure: Callable[[Bundle, Engine], TaskMetric]
+    """Measures the task's metric on held-out data."""
+    facts: Mapping[str, Any]
+    """The parts of bundle.json that only the recipe knows: depths, states, picture,
+    speech, source, licence, training_data."""
+    card: str
+    """CARD.md up to the measured tables."""
+
+
+def source_weights(module: nn.Module) -> tuple[SourceWeight, ...]:
+    """Return each distinct parameter of the module once, by storage.
+
+    Its first name counts; the others are aliases. Buffers are no weights.
+    """
+    names: dict[tuple[int, int, tuple[int, ...]], list[str]] = {}
+    values: dict[tuple[int, int, tuple[int, ...]], NDArray[Any]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        storage = parameter.untyped_storage().data_ptr()
+        key = (storage, int(parameter.storage_offset()), tuple(parameter.shape))
+        names.setdefault(key, []).append(name)
+        values[key] = parameter.detach().cpu().numpy()
+    return tuple(
+        SourceWeight(known[0], tuple(known[1:]), values[key])
+        for key, known in names.items()
+    )
+
+
+def weights_sha256(source: Sequence[SourceWeight]) -> str:
+    """Return one hash over all weights, in their order."""
+    total = hashlib.sha256()
+    for weight in source:
+        total.update(np.ascontiguousarray(weight.values).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,245 @@
+"""`denoise`: one entry point per depth on a square tile, rows and columns first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.engine import Engine
+from edge_runtime.image_filter import ImageFilter
+from edge_runtime.pictures import (
+    PICTURE_PEAK,
+    add_noise,
+    list_pictures,
+    psnr_db,
+    read_picture,
+    to_8_bits,
+)
+from export.plan import (
+    Arrays,
+    EntryPoint,
+    Plan,
+    TaskMetric,
+    source_weights,
+    weights_sha256,
+)
+from training.checkpoint import load_into, read_weights
+from training.data import data_folder
+from training.denoiser import UNSHUFFLE_PX, Denoiser
+from training.recipe import restore
+from training.recipes.denoise import DenoiseRecipe, crop_even
+
+TILE_PX = 256
+N_CALIBRATION = 24
+"""Calibration tiles; each with another noise level between 0 and the strongest."""
+N_HELD_OUT = 4
+N_MEASURED = 12
+"""Photographs on which an exported file's PSNR is compared with the module's."""
+SIGMA = 25.0
+
+
+class Tile(nn.Module):
+    """The denoiser at one depth, as a device runs it: (1, Y, X, 3) in and out.
+
+    Folding and unfolding work on rows and columns directly, so that no transposition
+    is left around the convolutions; the residual and the clip to 0–1 are inside.
+    """
+
+    def __init__(self, network: Denoiser, depth: int) -> None:
+        super().__init__()
+        self.network = network
+        self.depth = depth
+
+    def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
+        """Return the clean picture, (1, Y, X, 3); sigma is (1, 1, 1, 1)."""
+        batch, y, x, channels = picture.shape
+        n = UNSHUFFLE_PX
+        folded = picture.reshape(batch, y // n, n, x // n, n, channels)
+        folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/2, X/2, C, 2, 2)
+        folded = folded.reshape(batch, y // n, x // n, channels * n * n)
+        noise_map = sigma.expand(batch, y // n, x // n, 1)
+        grid = torch.cat([folded, noise_map], dim=3)  # (B, Y/2, X/2, 13)
+        h = self.network.head(grid.permute(0, 3, 1, 2))  # (B, C, Y/2, X/2)
+        noise = self.network.noise(self.network.body(h, self.depth), self.depth)
+        noise = noise.permute(0, 2, 3, 1)  # (B, Y/2, X/2, 12)
+        noise = noise.reshape(batch, y // n, x // n, channels, n, n)
+        noise = noise.permute(0, 1, 4, 2, 5, 3)  # (B, Y/2, 2, X/2, 2, C)
+        return ((picture - noise.reshape(batch, y, x, channels)).clamp(0.0, 1.0),)
+
+
+def denoise_plan(checkpoint: Path, record: dict[str, Any]) -> Plan:
+    """Return the plan of a `denoise` checkpoint."""
+    recipe = restore(DenoiseRecipe, record["settings"], checkpoint)
+    network = Denoiser(recipe.channels, recipe.depths, recipe.reach)
+    load_into(network, read_weights(checkpoint), checkpoint)
+    network.eval()
+    source = source_weights(network)
+    photos = data_folder() / "photos"
+    return Plan(
+        name="denoise",
+        task="picture",
+        summary="Takes Gaussian noise out of photographs, at a depth of your choice",
+        entry_points=tuple(
+            EntryPoint(f"depth_{depth}", depth, Tile(network, depth).eval())
+            for depth in recipe.depths
+        ),
+        inputs=(
+            TensorSpec(
+                "picture", "float32", (1, TILE_PX, TILE_PX, 3), "BYXC", None, None, None
+            ),
+            TensorSpec(
+                "sigma",
+                "float32",
+                (1, 1, 1, 1),
+                "BYXC",
+                0.0,
+                recipe.sigma_max / PICTURE_PEAK,
+                None,
+            ),
+        ),
+        outputs=(
+            TensorSpec(
+                "restored", "float32", (1, TILE_PX, TILE_PX, 3), "BYXC", 0.0, 1.0, None
+            ),
+        ),
+        source=source,
+        calibration=_noisy_tiles(
+            photos / "train_400.txt", N_CALIBRATION, recipe.sigma_max
+        ),
+        held_out=_noisy_tiles(photos / "dev_32.txt", N_HELD_OUT, recipe.sigma_max),
+        quantization="static",
+        int8_snr_floor_db=25.0,
+        int8_metric_loss=0.15,
+        measure=_Measure(network, photos / "dev_32.txt"),
+        facts={
+            "depths": list(recipe.depths),
+            "states": [],
+            "picture": {
+                "tile_px": TILE_PX,
+                "multiple_px": UNSHUFFLE_PX,
+                "radius_px": {
+                    str(depth): network.receptive_radius_px(depth)
+                    for depth in recipe.depths
+                },
+                "sigma_minimum": 0.0,
+                "sigma_maximum": recipe.sigma_max,
+            },
+            "speech": None,
+            "source": {
+                "recipe": "denoise",
+                "settings": record["settings"],
+                "revision": record.get("revision"),
+                "weights_sha256": weights_sha256(source),
+                "step": record.get("step", 0),
+                "unique_parameters": sum(int(w.values.size) for w in source),
+            },
+            "licence": {
+                "code": "Apache-2.0",
+                "weights": "research and education, non-commercial (terms of BSDS500)",
+                "data": ["BSDS500: non-commercial research and educational purposes"],
+            },
+            "training_data": [
+                "BSDS500, 400 photographs, with Gaussian noise of sigma 0 to"
+                f" {recipe.sigma_max:g}"
+            ],
+        },
+        card=CARD,
+    )
+
+
+def _noisy_tiles(source: Path, n_tiles: int, sigma_max: float) -> tuple[Arrays, ...]:
+    """Return tiles of photographs spread over a list, sigma from 0 to the strongest."""
+    paths = list_pictures(source)
+    chosen = paths[:: max(1, len(paths) // n_tiles)][:n_tiles]
+    tiles = []
+    for index, path in enumerate(chosen):
+        sigma = sigma_max * index / max(1, len(chosen) - 1)
+        tile = read_picture(path)[:TILE_PX, :TILE_PX]
+        noisy = add_noise(tile, sigma, (1, index), clip=False)
+        level = np.full((1, 1, 1, 1), sigma / PICTURE_PEAK, np.float32)
+        tiles.append({"picture": noisy[None], "sigma": level})
+    return tuple(tiles)
+
+
+class _Measure:
+    """PSNR at the deepest depth on held-out photographs, file beside module."""
+
+    def __init__(self, network: Denoiser, source: Path) -> None:
+        self._network = network
+        self._paths = list_pictures(source)[:N_MEASURED]
+        self._reference: float | None = None
+
+    def __call__(self, bundle: Bundle, engine: Engine) -> TaskMetric:
+        depth = max(bundle.depths)
+        picture_filter = ImageFilter(bundle, engine)
+        value = self._mean(
+            lambda noisy: picture_filter.apply(noisy, SIGMA, depth), self._pictures()
+        )
+        if self._reference is None:
+            self._reference = self._mean(
+                lambda noisy: self._module(noisy, depth), self._pictures()
+            )
+        return TaskMetric(
+            name="psnr_db",
+            value=value,
+            reference_value=self._reference,
+            loss=self._reference - value,
+            n=len(self._paths),
+            data="BSDS500, held-out photographs",
+            conditions=f"sigma {SIGMA:g}, published protocol, depth {depth}",
+        )
+
+    def _pictures(self) -> list[NDArray[np.uint8]]:
+        return [crop_even(read_picture(path)) for path in self._paths]
+
+    @staticmethod
+    def _mean(restore: Any, pictures: Sequence[NDArray[np.uint8]]) -> float:
+        values = [
+            psnr_db(
+                clean,
+                to_8_bits(restore(add_noise(clean, SIGMA, (0, index), clip=False))),
+            )
+            for index, clean in enumerate(pictures)
+        ]
+        return float(np.mean(values))
+
+    @torch.no_grad()
+    def _module(self, noisy: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
+        level = torch.full((1, 1, 1, 1), SIGMA / PICTURE_PEAK)
+        (restored,) = Tile(self._network, depth)(torch.from_numpy(noisy[None]), level)
+        return np.asarray(restored[0].numpy())
+
+
+CARD = """\
+# denoise
+
+Takes Gaussian noise out of photographs. One residual block of two 3×3 convolutions
+runs 1, 2, 4 or 8 times at half resolution; every run uses the same weights, so depth
+is a dial that costs time and no memory for weights.
+
+## Input and output
+
+A picture in 0–1 plus noise, float32, and the noise's standard deviation; out comes the
+picture in 0–1. The noise level is an input: name the sigma that the camera has
+(`--sigma`, in units of 255, 0 to 55).
+
+## Training data and licence
+
+BSDS500 (Berkeley), 400 photographs; the 68 of the CBSD68 test set are not among them.
+That data is for non-commercial research and education, and so are these weights. The
+code is Apache-2.0.
+
+## Limits
+
+Made for Gaussian noise that is independent from pixel to pixel. Noise that a camera
+has already smoothed or compressed is correlated and is taken out only in part.
+Photographs of 481×321 pixels were trained on; text and drawings were not.
+"""

@@ -1,0 +1,214 @@
+"""`digits`: one entry point, one chunk of features with explicit state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.engine import Engine
+from edge_runtime.front_end import FrontEnd
+from export.plan import (
+    Arrays,
+    EntryPoint,
+    Plan,
+    TaskMetric,
+    source_weights,
+    weights_sha256,
+)
+from training.checkpoint import load_into, read_weights
+from training.data import data_folder
+from training.evaluation_speech import bundle_reader, evaluate_speech
+from training.network_reader import network_reader
+from training.recipe import restore
+from training.recipes.digits import DigitsRecipe
+from training.speech import ALPHABET, BLANK, read_clip, read_table
+from training.transcriber import TranscriberNetwork, TranscriberStep
+
+N_HELD_OUT_CLIPS = 6
+UNSEEN = ("split_speaker_disjoint", "dev")
+"""The speaker of free-spoken-digit that training never heard."""
+
+
+def digits_plan(checkpoint: Path, record: dict[str, Any]) -> Plan:
+    """Return the plan of a `digits` checkpoint."""
+    recipe = restore(DigitsRecipe, record["settings"], checkpoint)
+    front_end = FrontEnd()
+    network = TranscriberNetwork(
+        front_end.n_mels, recipe.hidden, recipe.layers, len(ALPHABET), recipe.dropout
+    )
+    load_into(network, read_weights(checkpoint), checkpoint)
+    network.eval()
+    step = TranscriberStep(network, recipe.chunk_frames).eval()
+    source = source_weights(network)
+    chunks = _chunks(step, front_end)
+    return Plan(
+        name="digits",
+        task="speech",
+        summary="Writes down spoken English digits while they are being said",
+        entry_points=(EntryPoint("step", None, step),),
+        inputs=(
+            TensorSpec(
+                "features",
+                "float32",
+                (1, step.chunk_frames, step.n_mels),
+                "BTM",
+                None,
+                None,
+                None,
+            ),
+            *(_state(s.input, s.shape) for s in step.state_tensors()),
+        ),
+        outputs=(
+            TensorSpec(
+                "logits",
+                "float32",
+                (1, step.logits_per_chunk, len(ALPHABET)),
+                "BTV",
+                None,
+                None,
+                None,
+            ),
+            *(_state(s.output, s.shape) for s in step.state_tensors()),
+        ),
+        source=source,
+        calibration=chunks[:2],
+        held_out=chunks[2:],
+        quantization="dynamic",
+        int8_snr_floor_db=20.0,
+        int8_metric_loss=0.01,
+        measure=_Measure(network, front_end),
+        facts={
+            "depths": [],
+            "states": [
+                {
+                    "input": s.input,
+                    "output": s.output,
+                    "shape": list(s.shape),
+                    "dtype": "float32",
+                    "reset": s.reset,
+                }
+                for s in step.state_tensors()
+            ],
+            "picture": None,
+            "speech": {
+                "alphabet": list(ALPHABET),
+                "blank": BLANK,
+                "sample_rate_hz": front_end.sample_rate_hz,
+                "window_samples": front_end.window_samples,
+                "hop_samples": front_end.hop_samples,
+                "fft_samples": front_end.fft_samples,
+                "n_mels": front_end.n_mels,
+                "low_hz": front_end.low_hz,
+                "high_hz": front_end.high_hz,
+                "feature_mean": front_end.feature_mean,
+                "feature_scale": front_end.feature_scale,
+                "chunk_frames": step.chunk_frames,
+                "logits_per_chunk": step.logits_per_chunk,
+            },
+            "source": {
+                "recipe": "digits",
+                "settings": record["settings"],
+                "revision": record.get("revision"),
+                "weights_sha256": weights_sha256(source),
+                "step": record.get("step", 0),
+                "unique_parameters": sum(int(w.values.size) for w in source),
+            },
+            "licence": {
+                "code": "Apache-2.0",
+                "weights": "CC BY-SA 4.0 (terms of free-spoken-digit)",
+                "data": [
+                    "free-spoken-digit: CC BY-SA 4.0",
+                    "speechocean762: free for commercial and non-commercial use",
+                ],
+            },
+            "training_data": [
+                "free-spoken-digit, 4 of 5 speakers",
+                "speechocean762, digit strings of the training part",
+                *(["espeak-ng, synthesized digits"] if recipe.synthetic else []),
+            ],
+        },
+        card=CARD,
+    )
+
+
+def _state(name: str, shape: tuple[int, ...]) -> TensorSpec:
+    layout = {2: "BH", 3: "BTH"}[len(shape)]
+    return TensorSpec(name, "float32", shape, layout, None, None, None)
+
+
+@torch.no_grad()
+def _chunks(step: TranscriberStep, front_end: FrontEnd) -> tuple[Arrays, ...]:
+    """Return chunks of unseen clips with the states in which the network meets them."""
+    table = read_table(data_folder() / "speech" / "free-spoken-digit", [UNSEEN])
+    names = ["features", *(s.input for s in step.state_tensors())]
+    chunks: list[Arrays] = []
+    for utterance in table.utterances[:: len(table.utterances) // N_HELD_OUT_CLIPS]:
+        samples = read_clip(utterance.path, front_end.sample_rate_hz)
+        features = front_end.features(samples)  # (T, M)
+        _, *states = step.example_inputs()
+        for first in range(0, len(features) - step.chunk_frames + 1, step.chunk_frames):
+            chunk = torch.from_numpy(features[None, first : first + step.chunk_frames])
+            values = (chunk, *states)
+            chunks.append(
+                {
+                    name: np.ascontiguousarray(value.numpy())
+                    for name, value in zip(names, values, strict=True)
+                }
+            )
+            _, *states = step(*values)
+    return tuple(chunks)
+
+
+class _Measure:
+    """Word error rate on the unseen speaker, file streamed beside module whole."""
+
+    def __init__(self, network: TranscriberNetwork, front_end: FrontEnd) -> None:
+        self._reader = network_reader(network, front_end)
+        self._table = data_folder() / "speech" / "free-spoken-digit"
+        self._reference: float | None = None
+
+    def __call__(self, bundle: Bundle, engine: Engine) -> TaskMetric:
+        scored = evaluate_speech(bundle_reader(bundle, engine), self._table, [UNSEEN])
+        if self._reference is None:
+            whole = evaluate_speech(self._reader, self._table, [UNSEEN])
+            self._reference = float(whole["wer"])
+        return TaskMetric(
+            name="wer",
+            value=scored["wer"],
+            reference_value=self._reference,
+            loss=scored["wer"] - self._reference,
+            n=scored["n_utterances"],
+            data="free-spoken-digit, unseen speaker",
+            conditions="greedy, streamed",
+        )
+
+
+CARD = """\
+# digits
+
+Writes down spoken English digits, one or several in a row, while they are being said.
+A window of features goes through two linear maps and one GRU cell that is run in
+every layer and at every step with the same weights; the letters come out by CTC.
+
+## Input and output
+
+Mono sound at 8 to 192 kHz, brought to 8 kHz inside. Out come the words zero to nine,
+in letters.
+
+## Training data and licence
+
+free-spoken-digit (4 of its 5 speakers), the digit strings of speechocean762's training
+part, and digits spoken by espeak-ng. free-spoken-digit is CC BY-SA 4.0 and so are
+these weights. The code is Apache-2.0.
+
+## Limits
+
+Few human voices were trained on: expect more errors with strong accents, children,
+loud rooms and distant microphones. Whatever is not a digit is written as the digits
+that it resembles.
+"""

@@ -1,0 +1,114 @@
+"""PyTorch entry points to one `.pte` that holds every weight once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import reduce
+
+import torch
+from torch.export import ExportedProgram, export
+from torch.fx import GraphModule, Node
+
+from edge_runtime.errors import SharingError, missing_package
+from export.plan import Arrays, EntryPoint, Plan
+from export.quiet import quiet
+
+
+def to_executorch(plan: Plan, precision: str) -> bytes:
+    """Return the plan's entry points as a `.pte` for XNNPACK, in fp32 or int8.
+
+    Raises SharingError where the exporter refuses a module.
+    """
+    try:
+        with quiet():
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+                XnnpackDynamicallyQuantizedPartitioner,
+                XnnpackPartitioner,
+            )
+            from executorch.exir import to_edge_transform_and_lower
+    except ImportError as error:
+        raise missing_package("executorch", "export") from error
+    dynamic = precision == "int8" and plan.quantization == "dynamic"
+    partitioner = [XnnpackPartitioner()]
+    if dynamic:
+        partitioner.insert(0, XnnpackDynamicallyQuantizedPartitioner())
+    with quiet():
+        try:
+            programs = {
+                entry.name: _program(plan, entry, precision)
+                for entry in plan.entry_points
+            }
+            edge = to_edge_transform_and_lower(programs, partitioner=partitioner)
+            return bytes(edge.to_executorch().buffer)
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise SharingError(
+                f"{plan.name}: ExecuTorch cannot export it in {precision}:"
+                f" {' '.join(str(error).split())[:300]}"
+            ) from error
+
+
+def _program(plan: Plan, entry: EntryPoint, precision: str) -> ExportedProgram:
+    example = _arguments(plan, plan.held_out[0])
+    program = export(entry.module, example)
+    if precision == "fp32":
+        return program
+    return export(_quantized(plan, program, example), example)
+
+
+def _arguments(plan: Plan, inputs: Arrays) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(inputs[t.name]) for t in plan.inputs)
+
+
+def _quantized(
+    plan: Plan, program: ExportedProgram, example: tuple[torch.Tensor, ...]
+) -> GraphModule:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    graph = program.module()
+    untie(graph)
+    scheme = get_symmetric_quantization_config(
+        is_per_channel=True, is_dynamic=plan.quantization == "dynamic"
+    )
+    prepared = prepare_pt2e(graph, XNNPACKQuantizer().set_global(scheme))
+    with torch.no_grad():
+        for inputs in plan.calibration:
+            prepared(*_arguments(plan, inputs))
+    converted: GraphModule = convert_pt2e(prepared)
+    return converted
+
+
+def untie(graph: GraphModule) -> int:
+    """Give every use of a weight a copy of its own; return how many were made.
+
+    PT2E quantizes a weight at its first use only and leaves later uses in float; and
+    a shared bias would get one integer form although it needs one per input scale.
+    The copies are of equal content, and the exporter stores equal content once.
+    """
+    uses: Counter[str] = Counter()
+    for node in list(graph.graph.nodes):
+        if node.op != "call_function":
+            continue
+        for position, source in enumerate(node.args):
+            if not (isinstance(source, Node) and source.op == "get_attr"):
+                continue
+            name = str(source.target)
+            if uses[name]:
+                node.update_arg(position, _copy(graph, node, source, uses[name]))
+            uses[name] += 1
+    graph.graph.lint()
+    graph.recompile()
+    return sum(n - 1 for n in uses.values())
+
+
+def _copy(graph: GraphModule, before: Node, source: Node, use: int) -> Node:
+    tensor = graph.get_buffer(str(source.target))
+    name = f"{str(source.target).replace('.', '_')}_use_{use}"
+    graph.register_buffer(name, tensor.detach().clone())
+    with graph.graph.inserting_before(before):
+        copy = graph.graph.get_attr(name)
+    copy.meta = dict(source.meta)
+    return copy

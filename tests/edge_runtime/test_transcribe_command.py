@@ -1,0 +1,152 @@
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import tiedge
+from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the path of a bundle that writes low tones as a, high ones as b."""
+    return str(tones_bundle(tmp_path_factory.mktemp("bundles")))
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "spoken.wav", spoken_tones(RATE_HZ), RATE_HZ)
+
+
+def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def call(bundle: str, *arguments: str) -> int:
+    common = ["--bundle", bundle, "--precision", "fp32"]
+    return tiedge.main(["transcribe", *arguments, *common])
+
+
+def test_the_text_of_one_file_is_all_that_is_printed(
+    tones: str, spoken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file gives one line on stdout, ready for a pipe."""
+    status = call(tones, str(spoken))
+
+    output = capsys.readouterr()
+    assert (0, "ab\n", "") == (status, output.out, output.err)
+
+
+def test_several_files_are_named(
+    tones: str, spoken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each text stands behind its file; progress goes to stderr."""
+    status = call(tones, str(spoken), str(spoken))
+
+    output = capsys.readouterr()
+    assert (0, f"{spoken}\tab\n" * 2) == (status, output.out)
+    assert output.err.startswith(f"1/2 {spoken}: 2.7 s in ")
+
+
+def test_json_is_one_object_and_nothing_else(
+    tones: str, spoken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The object holds the common keys, and a row per file with text and times."""
+    status = call(tones, str(spoken), "--json")
+
+    result = json.loads(capsys.readouterr().out)
+    (row,) = result.pop("rows")
+    expected = {
+        "bundle": "tones",
+        "engine": "litert",
+        "precision": "fp32",
+        "depth": None,
+        "threads": 1,
+        "n_files": 1,
+    }
+    assert (0, expected) == (status, result)
+    assert row.pop("compute_ms") > 0
+    assert {"file": str(spoken), "text": "ab", "audio_s": 2.7} == row
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 44_100, 48_000])
+def test_any_rate_gives_the_same_text(
+    tones: str, tmp_path: Path, rate_hz: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Audio is brought to the bundle's rate."""
+    path = write_wav(tmp_path / "a.wav", spoken_tones(rate_hz), rate_hz)
+
+    call(tones, str(path))
+
+    assert "ab\n" == capsys.readouterr().out
+
+
+def test_a_bad_file_stops_no_other(
+    tones: str, spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest is transcribed, the bad one told, and the status is 1."""
+    missing = tmp_path / "none.wav"
+
+    status = call(tones, str(missing), str(spoken), "--json")
+
+    output = capsys.readouterr()
+    result = json.loads(output.out)
+    assert (1, 1) == (status, result["n_files"])
+    assert {
+        "file": str(missing),
+        "error": f"{missing}: no such audio file",
+    } == result["rows"][0]
+    assert "ab" == result["rows"][1]["text"]
+    assert f"1/2 {missing}: no such audio file" == output.err.splitlines()[0]
+
+
+def test_low_rates_are_refused(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """5 kHz audio is one line on stderr, with the file and the range."""
+    path = write_wav(tmp_path / "a.wav", np.zeros(900, np.float32), 5000)
+
+    status = call(tones, str(path))
+
+    output = capsys.readouterr()
+    assert (1, "") == (status, output.out)
+    assert (
+        f"tiedge transcribe: {path}: sample rate 5000 Hz: expected 8000 to 192000 Hz;"
+        " speech below 8000 Hz lacks consonants\n"
+    ) == output.err
+
+
+def test_empty_audio_is_refused(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file without samples is an error, not an empty text."""
+    path = write_wav(tmp_path / "a.wav", np.zeros(0, np.float32), RATE_HZ)
+
+    status = call(tones, str(path))
+
+    assert 1 == status
+    assert f"tiedge transcribe: {path}: holds no samples\n" == capsys.readouterr().err
+
+
+def test_a_picture_bundle_is_refused(
+    spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other task's bundle is refused with the verb that takes it."""
+    blur = blur_bundle(tmp_path)
+
+    status = call(str(blur), str(spoken))
+
+    assert 1 == status
+    assert capsys.readouterr().err.endswith(
+        'task is "picture", expected "speech"; use tiedge filter\n'
+    )

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.engines import open_engine
+from edge_runtime.errors import AudioError
+from edge_runtime.front_end import FrontEnd
+from tests.demo_app.hand_made_bundles import spoken_tones, tones_bundle
+from training.evaluation_speech import bundle_reader, evaluate_speech, network_reader
+from training.speech import ALPHABET
+from training.transcriber import TranscriberNetwork
+
+RATE_HZ = 8000
+
+
+def write_table(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
+    lines = ["path\ttext\tsplit", *("\t".join(row) for row in rows)]
+    path = folder / "transcripts.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    path = tmp_path / "spoken.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes((spoken_tones(RATE_HZ) * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_errors_are_fractions_of_what_was_said(tmp_path: Path) -> None:
+    """Rates are errors over all words or letters, not means over clips."""
+    said = [("a", "one two three", "dev"), ("b", "four", "dev"), ("c", "six", "test")]
+    heard = {"a": "One too three", "b": "", "c": "never asked"}
+    table = write_table(tmp_path, said)
+
+    found = evaluate_speech(lambda p: heard[p.name], table, [("split", "dev")])
+
+    rows = found.pop("rows")
+    assert [1, 1] == [row["n_errors"] for row in rows]
+    assert {
+        "path": "a",
+        "expected": "one two three",
+        "found": "one too three",
+        "n_errors": 1,
+    } == rows[0]
+    assert {
+        "n_utterances": 2,
+        "n_left_out": 0,
+        "n_words": 4,
+        "n_errors": 2,
+        "wer": 0.5,
+        "cer": 5 / 17,
+    } == found
+
+
+def test_a_bundle_reads_as_the_device_does(spoken: Path, tmp_path: Path) -> None:
+    """The reader streams each file through the engine, one utterance apiece."""
+    bundle = Bundle.open(tones_bundle(tmp_path / "bundles"))
+    table = write_table(tmp_path, [("spoken.wav", "ab", "dev")] * 2)
+
+    with open_engine("litert", bundle.models[0]) as engine:
+        found = evaluate_speech(bundle_reader(bundle, engine), table)
+
+    assert (2, 0.0, 0.0) == (found["n_utterances"], found["wer"], found["cer"])
+
+
+def test_a_network_reads_a_whole_file(spoken: Path) -> None:
+    """An untrained network gives some text over its alphabet, the same each time."""
+    front_end = FrontEnd()
+    network = TranscriberNetwork(front_end.n_mels, 8, 2, len(ALPHABET)).eval()
+    read = network_reader(network, front_end)
+
+    assert read(spoken) == read(spoken)
+    assert set(read(spoken)) <= set(ALPHABET)
+
+
+def test_a_missing_clip_is_named(tmp_path: Path) -> None:
+    """A row whose file is not there stops the evaluation with the file's name."""
+    front_end = FrontEnd()
+    network = TranscriberNetwork(front_end.n_mels, 8, 2, len(ALPHABET)).eval()
+    table = write_table(tmp_path, [("none.wav", "one", "dev")])
+
+    with pytest.raises(AudioError, match=r"none\.wav: no such audio file"):
+        evaluate_speech(network_reader(network, front_end), table)
+
+
+def test_nothing_said_and_nothing_heard_is_right(tmp_path: Path) -> None:
+    """An empty text against an empty transcript is no error."""
+    table = write_table(tmp_path, [("a", "…", "dev")])
+
+    found = evaluate_speech(lambda _: "", table)
+
+    assert (0, 0, 0.0, 0.0) == (
+        found["n_words"],
+        found["n_errors"],
+        found["wer"],
+        found["cer"],
+    )

@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import shutil
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.errors import DataError
+from edge_runtime.front_end import FrontEnd
+from training.metrics import edit_distance, letter_errors, word_errors
+from training.recipes.digits import DigitsRecipe, DigitsTask
+from training.sound_augmentation import (
+    OVERSAMPLING,
+    WARPS,
+    Augmentation,
+    add_noise,
+    distorted_features,
+    oversample,
+    play,
+)
+from training.speech import (
+    ALPHABET,
+    encode,
+    normalize_text,
+    read_clip,
+    read_table,
+    speak_number,
+)
+from training.synthetic_speech import PROGRAM, Voice, draw_voice, speak
+from training.transcriber import STRIDE_FRAMES
+
+RATE_HZ = 8000
+HEADER = "path\tspeaker\ttext\thas_unintelligible\n"
+
+
+def write_clip(path: Path, seconds: float, rate_hz: int = RATE_HZ) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    n_samples = int(seconds * rate_hz)
+    samples = np.sin(np.arange(n_samples) / 5) * 20_000
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def write_table(folder: Path, rows: list[str], header: str = HEADER) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "transcripts.tsv").write_text(header + "".join(f"{r}\n" for r in rows))
+    return folder
+
+
+@pytest.fixture
+def own_speech(tmp_path: Path) -> Path:
+    """Return a folder of 12 short clips of two speakers."""
+    folder = tmp_path / "own"
+    words = ("one", "two", "three")
+    rows = []
+    for index in range(12):
+        write_clip(folder / f"{index}.wav", 0.3 + 0.02 * index)
+        rows.append(f"{index}.wav\tspeaker{index % 2}\t{words[index % 3]}\t0")
+    return write_table(folder, rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ZERO THREE FIVE ONE", "zero three five one"),
+        ("  Don't,\tSTOP! ", "don't stop"),
+        ("It\u2019s ﬁne", "it's fine"),
+        ("call 911", "call nine hundred eleven"),
+        ("1,234 apples", "one thousand two hundred thirty four apples"),
+        ("3.14", "three point fourteen"),
+        ("route 007", "route zero zero seven"),
+        ("④", "four"),
+        ("mp3player", "mp three player"),
+        ("naïve", "na ve"),
+        ("…", ""),
+    ],
+)
+def test_text_is_scored_without_its_spelling(text: str, expected: str) -> None:
+    """Case, marks, widths and numerals do not count as errors."""
+    assert expected == normalize_text(text)
+
+
+@given(text=st.text(max_size=40))
+def test_normal_text_stays_as_it_is(text: str) -> None:
+    """Normalizing twice changes nothing, and every symbol is in the alphabet."""
+    once = normalize_text(text)
+
+    assert once == normalize_text(once)
+    assert set(once) <= set(ALPHABET)
+
+
+@pytest.mark.parametrize(
+    ("digits", "words"),
+    [
+        ("0", "zero"),
+        ("10", "ten"),
+        ("20", "twenty"),
+        ("99", "ninety nine"),
+        ("100", "one hundred"),
+        ("1000000", "one million"),
+        ("2000000003", "two billion three"),
+        ("999999999999", "nine hundred ninety nine billion nine hundred ninety nine"
+         " million nine hundred ninety nine thousand nine hundred ninety nine"),
+        ("1000000000000", "one" + 12 * " zero"),
+    ],
+)  # fmt: skip
+def test_numbers_are_spoken_out(digits: str, words: str) -> None:
+    """Whole numbers become words; very long ones are read digit by digit."""
+    assert words == speak_number(digits)
+
+
+def test_encoded_text_is_the_alphabet_in_order() -> None:
+    """Indices lead back to the text."""
+    symbols = encode("it's a go")
+
+    assert "it's a go" == "".join(ALPHABET[index] for index in symbols)
+
+
+def test_rows_are_chosen_by_column(own_speech: Path) -> None:
+    """Each condition must hold; the rest of the row stays at hand."""
+    where = [("speaker", "speaker1"), ("text", "two")]
+
+    table = read_table(own_speech / "transcripts.tsv", where)
+
+    assert ["1.wav", "7.wav"] == [u.columns["path"] for u in table.utterances]
+    assert own_speech / "1.wav" == table.utterances[0].path
+
+
+def test_unintelligible_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    """A flagged clip is not scored, but told."""
+    folder = write_table(tmp_path, ["a.wav\ts\tone\t0", "b.wav\ts\tum\t1"])
+
+    table = read_table(folder)
+
+    assert (1, 1) == (len(table.utterances), table.n_left_out)
+
+
+def test_quotes_are_letters(tmp_path: Path) -> None:
+    """A quotation mark in a transcript does not swallow the rows behind it."""
+    folder = write_table(tmp_path, ['a.wav\ts\t"one\t0', "b.wav\ts\ttwo\t0"])
+
+    assert ["one", "two"] == [u.text for u in read_table(folder).utterances]
+
+
+@pytest.mark.parametrize(
+    ("rows", "where", "message"),
+    [
+        ([], [], ": no rows"),
+        (["a.wav\ts"], [], ", line 2: expected 4 values separated by tabs"),
+        (["a.wav\ts\tx\t0\ty"], [], ", line 2: expected 4 values separated by tabs"),
+        (
+            ["a.wav\ts\tx\t0"],
+            [("split", "dev")],
+            ": no column 'split', expected one of path speaker text has_unintelligible",
+        ),
+        (
+            ["a.wav\ts\tx\t0"],
+            [("speaker", "t"), ("text", "x")],
+            ": no row with speaker=t text=x",
+        ),
+        (["a.wav\ts\tx\t1"], [], ": no row with intelligible speech"),
+    ],
+)
+def test_odd_tables_are_refused(
+    tmp_path: Path, rows: list[str], where: list[tuple[str, str]], message: str
+) -> None:
+    """A table that cannot be used says where, and what was expected."""
+    folder = write_table(tmp_path, rows)
+
+    with pytest.raises(DataError) as caught:
+        read_table(folder, where)
+
+    assert f"{folder}/transcripts.tsv{message}" == str(caught.value)
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    """A folder without a table is refused."""
+    with pytest.raises(DataError, match=r"transcripts\.tsv: no table of transcripts"):
+        read_table(tmp_path)
+
+
+def test_clips_come_at_the_wanted_rate(tmp_path: Path) -> None:
+    """A recording at another rate is resampled when it is read."""
+    write_clip(tmp_path / "a.wav", 0.5, rate_hz=16_000)
+
+    assert 4000 == len(read_clip(tmp_path / "a.wav", RATE_HZ))
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "n_words", "n_letters"),
+    [
+        ("one two", "one two", 0, 0),
+        ("one two", "", 2, 7),
+        ("", "one", 1, 3),
+        ("one two three", "one too three", 1, 1),
+        ("one two three", "one three", 1, 4),
+        ("two", "one two two", 2, 8),
+    ],
+)
+def test_errors_are_edits(
+    expected: str, found: str, n_words: int, n_letters: int
+) -> None:
+    """Insertions, deletions and replacements count one each."""
+    assert n_words == word_errors(expected, found)
+    assert n_letters == letter_errors(expected, found)
+
+
+@given(a=st.text("ab ", max_size=8), b=st.text("ab ", max_size=8))
+def test_edit_distance_is_a_metric(a: str, b: str) -> None:
+    """It is symmetric, zero for equals alone, and bounded by the longer text."""
+    assert edit_distance(a, b) == edit_distance(b, a)
+    assert (edit_distance(a, b) == 0) == (a == b)
+    assert abs(len(a) - len(b)) <= edit_distance(a, b) <= max(len(a), len(b))
+
+
+def test_playing_faster_raises_the_pitch() -> None:
+    """Speed 1.25 turns 400 Hz into 500 Hz in four fifths of the time."""
+    time_s = np.arange(4000) / RATE_HZ
+    tone = (0.5 * np.sin(2 * np.pi * 400 * time_s)).astype(np.float32)
+
+    faster = play(oversample(tone, RATE_HZ), 1.25)
+
+    assert 3200 == len(faster)
+    peak_hz = np.abs(np.fft.rfft(faster)).argmax() * RATE_HZ / len(faster)
+    assert 500 == peak_hz
+    assert len(tone) * OVERSAMPLING == len(oversample(tone, RATE_HZ))
+
+
+def test_augmentation_repeats_with_its_seed() -> None:
+    """The same generator state gives the same example, another one another."""
+    front_end, how = FrontEnd(), Augmentation()
+    bank = [front_end.warped_filters(warp) for warp in WARPS]
+    speech = np.sin(np.arange(8000) / 3).astype(np.float32)
+    noises = [np.random.default_rng(9).integers(-9, 9, 3000).astype(np.int16)]
+
+    def example(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        noisy = add_noise(speech, noises, how, rng)
+        return distorted_features(noisy, front_end, bank, how, rng)
+
+    for seed in range(8):
+        np.testing.assert_array_equal(example(seed), example(seed))
+        assert np.isfinite(example(seed)).all()
+    assert example(0).shape != example(1).shape or not np.array_equal(
+        example(0), example(1)
+    )
+
+
+def test_silence_can_be_augmented() -> None:
+    """An example without speech stays finite: silence, or noise alone."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+
+        noisy = add_noise(np.zeros(2000, np.float32), [], Augmentation(), rng)
+
+        assert np.isfinite(noisy).all()
+
+
+def small_recipe() -> DigitsRecipe:
+    return DigitsRecipe(steps=2, batch=4, hidden=8, layers=2, synthetic=0)
+
+
+def test_batches_depend_on_step_and_index_alone(own_speech: Path) -> None:
+    """Any process at any time makes the same example of a step and an index."""
+    task, again = (DigitsTask(small_recipe(), own_speech) for _ in range(2))
+    task.batch(0, range(4))
+
+    whole, part = task.batch(7, range(4)), again.batch(7, [2])
+
+    n_frames = int(part["n_frames"][0])
+    assert n_frames == int(whole["n_frames"][2])
+    torch.testing.assert_close(
+        whole["features"][2, :n_frames], part["features"][0], rtol=0, atol=0
+    )
+    n_symbols = int(part["n_symbols"][0])
+    assert torch.equal(whole["symbols"][2, :n_symbols], part["symbols"][0, :n_symbols])
+
+
+def test_examples_are_whole_strides(own_speech: Path) -> None:
+    """Every example, and the padded batch, divide into logits without a rest."""
+    task = DigitsTask(small_recipe(), own_speech)
+
+    for step in range(5):
+        batch = task.batch(step, range(4))
+
+        assert {0} == set((batch["n_frames"] % STRIDE_FRAMES).tolist())
+        assert 0 == batch["features"].shape[1] % STRIDE_FRAMES
+
+
+def test_a_step_of_training_lowers_the_loss(own_speech: Path) -> None:
+    """Loss and gradient exist and point downhill."""
+    task = DigitsTask(small_recipe(), own_speech)
+    network = task.network().eval()
+    batch = task.batch(0, range(4))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+
+    before = task.loss(network, batch)
+    before.backward()
+    optimizer.step()
+
+    assert task.loss(network, batch) < before
+
+
+def test_one_clip_cannot_be_trained_on(tmp_path: Path) -> None:
+    """Nothing would be left to score on."""
+    folder = write_table(tmp_path, ["a.wav\ts\tone\t0"])
+
+    with pytest.raises(DataError) as caught:
+        DigitsTask(small_recipe(), folder)
+
+    assert f"{folder}: holds 1 clip, expected at least 2 to train on" == str(
+        caught.value
+    )
+
+
+def test_validation_scores_the_held_out_clips(own_speech: Path) -> None:
+    """Every tenth clip is scored; an untrained network gets hardly a word right."""
+    task = DigitsTask(small_recipe(), own_speech)
+
+    with torch.no_grad():
+        metrics = task.validate(task.network().eval())
+
+    assert {"word_accuracy", "word_accuracy_own"} == metrics.keys()
+    assert metrics["word_accuracy"] <= 1.0
+
+
+def test_without_espeak_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Synthetic speech that can be neither made nor found says what to do."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(DataError) as caught:
+        speak([("one", Voice("en-us+f1", 150, 50))], RATE_HZ, cache=tmp_path)
+
+    assert (
+        "espeak-ng is not installed; run: apt-get install espeak-ng, or train on"
+        " recordings alone with synthetic=0"
+    ) == str(caught.value)
+
+
+def test_synthetic_speech_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, espeak: str
+) -> None:
+    """The second call reads the cache, so it needs no espeak-ng."""
+    rng = np.random.default_rng(0)
+    jobs = [("one", draw_voice(rng)), ("two three", draw_voice(rng))]
+    made = speak(jobs, RATE_HZ, cache=tmp_path)
+    monkeypatch.setenv("PATH", "")
+
+    found = speak(jobs, RATE_HZ, cache=tmp_path)
+
+    assert len(jobs) == len(made)
+    assert all(np.array_equal(a, b) for a, b in zip(made, found, strict=True))
+    assert all(0.1 < len(clip) / RATE_HZ < 4.0 for clip in made)
+    assert len(made[1]) > len(made[0])
+
+
+@pytest.fixture
+def espeak() -> str:
+    found = shutil.which(PROGRAM)
+    if found is None:
+        pytest.skip("espeak-ng is not installed")
+    return found
