@@ -5,11 +5,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test environment lint test-device campaign bundles pins clean
+.PHONY: help demo test environment lint test-device campaign bundles results pins clean
 
 PYTHON ?= python3
 PORT ?= 8000
-DATA ?= $(or $(TIEDGE_DATA),../shared/data)
+DATA ?= $(abspath $(or $(TIEDGE_DATA),../shared/data))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,9 @@ test-device: environment  ## the built wheel in an environment of its own, witho
 
 campaign: environment  ## the long measurements; writes results/ (hours)
 	@TIEDGE_DATA=$(DATA) $(BIN)/python -m pytest -m campaign
+
+results: environment  ## measure the published figures anew: results/ and the README's tables (an hour; ONLY=denoise)
+	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY))
 
 bundles: environment  ## rebuild the ready-made bundles from the committed checkpoints
 	@for checkpoint in training/checkpoints/*/; do
@@ -92,12 +95,12 @@ $(VENV)/.engines: $(DEFINED_BY) | $(VENV)/.demo
 	fi
 	touch $@
 
-# torch comes first: asked for by name and version alone, an index that has the CPU
-# build gives that; as somebody's requirement, the newest CUDA build would come.
+# torch is asked for by name and version: an index that has the CPU build gives that. As
+# somebody's requirement alone, the newest CUDA build would come.
 $(VENV)/.test: $(DEFINED_BY) | $(BIN)/python
 	@echo "Installing everything that the tests need (some minutes) ..."
-	$(INSTALL) "$$(grep '^torch==' constraints.txt)"
-	$(INSTALL) -e '.[train,export,demo,evaluate,test]'
+	$(INSTALL) "$$(grep '^torch==' constraints.txt)" \
+	    -e '.[train,export,demo,evaluate,test]'
 	touch $@ $(VENV)/.demo $(VENV)/.engines
 
 .PHONY: system

@@ -12,7 +12,7 @@ COPY . .
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv --without-pip /opt/tiedge \
- && python3 -m pip --python /opt/tiedge/bin/python install -q --no-cache-dir \
+ && python3 -m pip --python /opt/tiedge/bin/python install -qq --no-cache-dir \
     -c constraints.txt '.[demo]'
 
 FROM ${BASE}

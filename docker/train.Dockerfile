@@ -14,7 +14,7 @@ COPY . .
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv --without-pip /opt/tiedge \
- && install() { python3 -m pip --python /opt/tiedge/bin/python install -q \
+ && install() { python3 -m pip --python /opt/tiedge/bin/python install -qq \
     --no-cache-dir -c constraints.txt "$@"; } \
  && install "$(grep '^torch==' constraints.txt)" \
  && install '.[train,evaluate]'

@@ -51,7 +51,7 @@ def _second_difference(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return picture[:-2] - 2 * picture[1:-1] + picture[2:]
 
 
-def _blocks(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blocks(noise: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the whole blocks of (Y, X, 3), each flat, (n, samples)."""
     y, x = (min(BLOCK_PX, side) for side in noise.shape[:2])
     n_rows, n_columns = noise.shape[0] // y, noise.shape[1] // x

@@ -108,7 +108,7 @@ def audit_stored(
         for rank, sha256 in enumerate(stored[name]):
             holders.setdefault(sha256, {})[index] = Match("as exported", float(rank))
     candidates = [
-        _Candidate(c, tuple(holders.get(c.sha256, {}) for _ in c.views or (0,)), None)
+        _Candidate(c, tuple(holders.get(c.sha256, {}) for _ in c.views), None)
         for c in stored_constants(data, format, where)
     ]
     return _report(candidates, [_Weight(name, shapes[name]) for name in names])
@@ -124,12 +124,13 @@ def survey(data: bytes, format: str, where: str | None = None) -> SharingReport:
     stored: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()
     for constant in stored_constants(data, format, where):
-        if constant.sha256 in seen or structural_role(constant) is not None:
+        structural = structural_role(constant) is not None
+        if constant.sha256 in seen or structural or not constant.views:
             continue
         seen.add(constant.sha256)
         name = _free_name(constant.name, stored)
         stored[name] = (constant.sha256,)
-        shapes[name] = constant.views[0].shape if constant.views else ()
+        shapes[name] = constant.views[0].shape
     return audit_stored(data, format, stored, shapes, where)
 
 
@@ -156,6 +157,7 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
     return free
 
 
+@np.errstate(all="ignore")  # a constant may hold NaN; it then equals no weight
 def _candidate(constant: Constant, source: Sequence[SourceWeight]) -> _Candidate:
     decoded = [decode(view, constant.data) for view in constant.views]
     matches = []
@@ -306,8 +308,7 @@ class _Book:
                 self.held.setdefault(weight, []).insert(
                     0, (candidate.constant.sha256, form)
                 )
-                if candidate.constant.views:
-                    self.uses[weight] += candidate.constant.views[number].uses
+                self.uses[weight] += candidate.constant.views[number].uses
 
     def _repeat(self, candidate: _Candidate) -> None:
         """Book a constant whose weights all lie in other constants as well."""

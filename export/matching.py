@@ -214,7 +214,7 @@ def _rescaled(decoded: Decoded, candidate: Floats) -> float | None:
     most = np.abs(w) / np.where(moving, np.abs(q) - 0.5, 1.0)
     low = least.max(axis=1)
     high = np.where(moving, most, np.inf).min(axis=1)
-    return 0.5 if np.all(low <= high * (1 + 1e-3)) else None
+    return 0.5 if np.all(low <= high * (1 + 1e-5)) else None
 
 
 def _slice_order(values: Floats, candidate: Floats, axis: int) -> Any:

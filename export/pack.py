@@ -142,17 +142,18 @@ def _convert(plan: Plan, format: str, precision: str) -> bytes:
 
 
 def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
+    if report.duplicate_bytes and not allow_duplicates:
+        first = report.duplicates[0]
+        way_out = "; --allow-duplicates packs it all the same"
+        raise SharingError(
+            f"{where}: {report.duplicate_bytes} duplicate bytes in"
+            f" {len(report.duplicates)} constants, expected 0; first {first.name!r}:"
+            f" {first.reason}{'' if report.missing else way_out}"
+        )
     if report.missing:
         raise SharingError(
             f"{where}: does not hold {report.missing[0]!r} in any known form: it was"
             " folded into another constant, or not exported"
-        )
-    if report.duplicate_bytes and not allow_duplicates:
-        first = report.duplicates[0]
-        raise SharingError(
-            f"{where}: {report.duplicate_bytes} duplicate bytes in"
-            f" {len(report.duplicates)} constants, expected 0; first {first.name!r}:"
-            f" {first.reason}; --allow-duplicates packs it all the same"
         )
 
 
@@ -303,12 +304,20 @@ def _replacing_folder(output: Path) -> Iterator[Path]:
         draft = holder / "new"
         draft.mkdir()
         yield draft
-        if output.exists():
-            output.rename(holder / "old")
-        draft.rename(output)
+        _swap(draft, output, holder / "old")
     except OSError as error:
-        if (holder / "old").exists() and not output.exists():
-            (holder / "old").rename(output)
-        raise SettingError(f"{output}: cannot be written: {error.strerror}") from error
+        raise SettingError(f"{output}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _swap(draft: Path, output: Path, aside: Path) -> None:
+    """Put the draft in the output's place; on failure or interrupt, put that back."""
+    try:
+        if output.exists():
+            output.rename(aside)
+        draft.rename(output)
+    except BaseException:
+        if aside.exists() and not output.exists():
+            aside.rename(output)
+        raise

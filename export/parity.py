@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ FP32_RELATIVE_ERROR = 1e-4
 
 @dataclass
 class _Difference:
-    """Differences added up over outputs."""
+    """Differences of one output of one entry point, added up over inputs."""
 
     largest: float = 0.0
     """By the largest magnitude of the expected output."""
@@ -40,16 +41,18 @@ class _Difference:
     def snr_db(self) -> float | None:
         if self.noise == 0.0:
             return None
-        return 10.0 * math.log10(self.signal / self.noise)
+        # An output of zeros is held against one, as `largest` holds it.
+        return 10.0 * math.log10((self.signal or 1.0) / self.noise)
 
 
 def prove_parity(plan: Plan, model: ModelFile) -> tuple[Parity, ...]:
     """Return how far each installed engine is from the module, on held-out inputs.
 
-    Every entry point meets every held-out input. Raises ParityError where an output
-    is not finite, where an fp32 file is off by more than FP32_RELATIVE_ERROR, or an
-    int8 file's signal-to-noise ratio is below the plan's floor; and where no engine
-    for the format is installed.
+    Every entry point meets every held-out input; a row tells of the output that is
+    worst, so that a large one that is right cannot hide a small one that is wrong.
+    Raises ParityError where an output is not finite, where an fp32 file is off by
+    FP32_RELATIVE_ERROR or more, or an int8 file's signal-to-noise ratio is below the
+    plan's floor; and where no engine for the format is installed.
     """
     engines = [e for e in installed_engines() if FORMAT_OF_ENGINE[e] == model.format]
     if not engines:
@@ -68,32 +71,34 @@ def prove_parity(plan: Plan, model: ModelFile) -> tuple[Parity, ...]:
 def _prove(
     plan: Plan, model: ModelFile, name: str, expected: Sequence[Sequence[Arrays]]
 ) -> Parity:
-    difference = _Difference()
+    differences: dict[tuple[str, str], _Difference] = defaultdict(_Difference)
     with open_engine(name, model) as engine:
         for entry, wanted in zip(plan.entry_points, expected, strict=True):
             for inputs, outputs in zip(plan.held_out, wanted, strict=True):
                 found = engine.run(entry.name, inputs)
                 for tensor, values in outputs.items():
-                    _check_finite(model, entry, tensor, found[tensor])
-                    difference.add(values, found[tensor])
+                    _check_finite("the module", entry, tensor, values)
+                    _check_finite(model.path.name, entry, tensor, found[tensor])
+                    differences[entry.name, tensor].add(values, found[tensor])
         parity = Parity(
             engine=name,
             engine_version=engine.version,
             n_inputs=len(plan.held_out),
-            relative_error=difference.largest,
-            snr_db=difference.snr_db,
+            relative_error=max(d.largest for d in differences.values()),
+            snr_db=min(
+                (d.snr_db for d in differences.values() if d.snr_db is not None),
+                default=None,
+            ),
         )
     _check_parity(plan, model, parity)
     return parity
 
 
 def _check_finite(
-    model: ModelFile, entry: EntryPoint, tensor: str, found: NDArray[Any]
+    where: str, entry: EntryPoint, tensor: str, found: NDArray[Any]
 ) -> None:
     if not np.isfinite(found).all():
-        raise ParityError(
-            f"{model.path.name}: {entry.name}: output {tensor!r} is not finite"
-        )
+        raise ParityError(f"{where}: {entry.name}: output {tensor!r} is not finite")
 
 
 def _check_parity(plan: Plan, model: ModelFile, parity: Parity) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from functools import reduce
 
 import torch
@@ -12,6 +13,13 @@ from torch.fx import GraphModule, Node
 from edge_runtime.errors import SharingError, missing_package
 from export.plan import Arrays, EntryPoint, Plan
 from export.quiet import quiet
+
+STAYS_FLOAT = (
+    torch.ops.aten.add.Tensor,
+    torch.ops.aten.mul.Tensor,
+    torch.ops.aten.cat.default,
+)
+"""What static int8 leaves alone, for the reasons of `quantize_tflite`."""
 
 
 def to_executorch(plan: Plan, precision: str) -> bytes:
@@ -56,7 +64,11 @@ def _program(plan: Plan, entry: EntryPoint, precision: str) -> ExportedProgram:
 
 
 def _arguments(plan: Plan, inputs: Arrays) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.from_numpy(inputs[t.name]) for t in plan.inputs)
+    # numpy gives a new axis the stride 0, which ExecuTorch refuses: lay them out anew.
+    return tuple(
+        torch.from_numpy(inputs[t.name].reshape(-1)).reshape(t.shape)
+        for t in plan.inputs
+    )
 
 
 def _quantized(
@@ -73,7 +85,9 @@ def _quantized(
     scheme = get_symmetric_quantization_config(
         is_per_channel=True, is_dynamic=plan.quantization == "dynamic"
     )
-    prepared = prepare_pt2e(graph, XNNPACKQuantizer().set_global(scheme))
+    tool = XNNPACKQuantizer().set_global(scheme)
+    tool.set_filter_function(lambda node: node.target not in STAYS_FLOAT)
+    prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():
         for inputs in plan.calibration:
             prepared(*_arguments(plan, inputs))
@@ -105,7 +119,7 @@ def untie(graph: GraphModule) -> int:
 
 
 def _copy(graph: GraphModule, before: Node, source: Node, use: int) -> Node:
-    tensor = graph.get_buffer(str(source.target))
+    tensor = attrgetter(str(source.target))(graph)
     name = f"{str(source.target).replace('.', '_')}_use_{use}"
     graph.register_buffer(name, tensor.detach().clone())
     with graph.graph.inserting_before(before):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import random
 import socket
 from importlib.metadata import PackageNotFoundError, version
@@ -70,4 +69,3 @@ def _seeded() -> None:
     """Start every test from the same random state."""
     random.seed(0)
     np.random.seed(0)
-    os.environ.setdefault("PYTHONHASHSEED", "0")  # for processes that tests start

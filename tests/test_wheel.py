@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,7 @@ def test_tests_pass_without_torch(
     for name in ("tests", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)  # pytest's configuration
+    data = Path(os.environ.get("TIEDGE_DATA", ROOT / "../shared/data"))
 
     result = subprocess.run(
         [
@@ -175,6 +177,7 @@ def test_tests_pass_without_torch(
             *("-m", "pytest", "-q", f"tests/{package}"),
         ],
         cwd=tmp_path,
+        env=os.environ | {"TIEDGE_DATA": str(data.resolve())},
         capture_output=True,
         text=True,
         check=False,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +98,7 @@ def evaluate_pictures(
     require()
     _check(work, depths, noise)
     pictures = []
-    scores: dict[int | str, list[Score]] = {
-        key: [] for key in (*depths, *(peer.name for peer in beside))
-    }
+    scores: dict[int | str, list[Score]] = defaultdict(list)
     with Progress(len(paths)) as progress:
         for index, path in enumerate(paths):
             row, found = _measure(work, path, index, depths, noise, beside)
@@ -163,11 +163,10 @@ def _measure(
             row["sigma_estimate"] = round(sigma, 3)
         scores: dict[int | str, Score] = {}
         for depth in depths:
-            scores[depth] = _score(clean, lambda d=depth: work.restore(noisy, sigma, d))
+            scores[depth] = _score(clean, partial(work.restore, noisy, sigma, depth))
         for peer in beside:
-            scores[peer.name] = _score(
-                clean, lambda p=peer: p.restore(noisy, noise.sigma)
-            )
+            restore = partial(peer.restore, noisy, noise.sigma)
+            scores[peer.name] = _score(clean, restore)
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
     return row, scores

@@ -6,18 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from edge_runtime.bundle import Bundle
 from edge_runtime.commands.transcribe import transcribe_file
-from edge_runtime.ctc import greedy_text
 from edge_runtime.engine import Engine
-from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
-from edge_runtime.transcriber import FLUSH_MS
 from training.metrics import letter_errors, word_errors
-from training.speech import ALPHABET, BLANK, normalize_text, read_clip, read_table
-from training.transcriber import STRIDE_FRAMES, TranscriberNetwork
+from training.speech import normalize_text, read_table
 
 Reader = Callable[[Path], str]
 """Audio file to text."""
@@ -64,18 +57,3 @@ def evaluate_speech(
 def bundle_reader(bundle: Bundle, engine: Engine) -> Reader:
     """Return the reader that streams a file through an engine, as a device does."""
     return lambda path: transcribe_file(bundle, engine, path).text
-
-
-def network_reader(network: TranscriberNetwork, front_end: FrontEnd) -> Reader:
-    """Return the reader that runs a network on a whole file at once."""
-
-    def read(path: Path) -> str:
-        samples = read_clip(path, front_end.sample_rate_hz)
-        n_zeros = FLUSH_MS * front_end.sample_rate_hz // MILLISECONDS_PER_SECOND
-        features = front_end.features(np.pad(samples, (0, n_zeros)))  # (T, M)
-        whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
-        with torch.no_grad():
-            logits = network(torch.from_numpy(features[None, :whole]))[0]
-        return greedy_text(logits.numpy(), ALPHABET, BLANK)
-
-    return read

@@ -70,7 +70,6 @@ def _per_step(n_steps: int, value: Tensor) -> nn.ParameterList:
     return nn.ParameterList([nn.Parameter(value.clone()) for _ in range(n_steps)])
 
 
-
 class SharedGRU(nn.Module):
     """One GRU cell run over L layers, with a scale and bias per layer.
 

@@ -23,22 +23,22 @@ WARPS = tuple(float(warp) for warp in np.linspace(0.86, 1.16, 11))
 class Augmentation:
     """How far each property may stray; probabilities are per utterance."""
 
-    speed: tuple[float, float] = (0.82, 1.22)
+    speed: tuple[float, float] = (0.85, 1.2)
     """Playback speed: pitch, formants and tempo together."""
-    tempo: tuple[float, float] = (0.75, 1.3)
+    tempo: tuple[float, float] = (0.8, 1.2)
     """Tempo alone."""
     warp: bool = True
     """Whether formants are moved alone, by WARPS."""
     peak: tuple[float, float] = (0.03, 1.0)
     """Of the speech, full scale = 1."""
-    snr_db: tuple[float, float] = (3.0, 45.0)
-    noise_probability: float = 0.75
-    room_probability: float = 0.25
-    tilt_db: float = 9.0
+    snr_db: tuple[float, float] = (8.0, 45.0)
+    noise_probability: float = 0.5
+    room_probability: float = 0.15
+    tilt_db: float = 6.0
     """Standard deviation of the slope of the frequency response, over the band."""
-    band_probability: float = 0.3
+    band_probability: float = 0.2
     """Of a low or high cut."""
-    n_masks: int = 2
+    n_masks: int = 1
     mask_mels: int = 6
     mask_frames: int = 6
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from edge_runtime.audio import read_audio
 from edge_runtime.errors import DataError
 from edge_runtime.resample import resample
+from training.table import read_rows
 
 TABLE_FILE = "transcripts.tsv"
 UNINTELLIGIBLE_COLUMN = "has_unintelligible"
@@ -73,14 +73,7 @@ def read_table(path: Path, where: Sequence[tuple[str, str]] = ()) -> Table:
     fits.
     """
     path = path / TABLE_FILE if path.is_dir() else path
-    rows = _rows(path)
-    for column in ("path", "text", *(column for column, _ in where)):
-        if column not in rows[0]:
-            raise DataError(
-                f"{path}: no column {column!r}, expected one of"
-                f" {' '.join(name for name in rows[0] if name)}"
-            )
-    rows = [row for row in rows if all(row[c] == value for c, value in where)]
+    rows = read_rows(path, ("path", "text"), where)
     heard = [row for row in rows if row.get(UNINTELLIGIBLE_COLUMN, "0") in ("", "0")]
     if not heard:
         conditions = " ".join(f"{column}={value}" for column, value in where)
@@ -126,26 +119,6 @@ def read_clip(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
     """Return a clip's samples, (S,), at `sample_rate_hz`."""
     samples, rate_hz = read_audio(path)
     return resample(samples, rate_hz, sample_rate_hz)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: no table of transcripts can be read: {error}"
-        ) from error
-    if not rows:
-        raise DataError(f"{path}: no rows")
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise DataError(
-                f"{path}, line {number}: expected {len(reader.fieldnames or ())}"
-                " values separated by tabs"
-            )
-    return rows
 
 
 def _words(value: int) -> list[str]:

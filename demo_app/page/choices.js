@@ -6,19 +6,19 @@ export class Choices {
   #form;
   #facts;
   #bundles;
-  #changed;
 
-  /** `task` is "picture" or "speech"; `changed` is called after every choice. */
+  /** `task` is "picture" or "speech"; `changed` is called after every later choice. */
   constructor(form, facts, task, changed) {
     this.#form = form;
     this.#facts = facts;
     this.#bundles = facts.bundles.filter((bundle) => bundle.task === task);
-    this.#changed = changed;
     fill(form.elements.bundle, this.#bundles.map(({ name }) => ({ value: name })));
     this.#offerEngines();
     form.elements.bundle.addEventListener("change", () => this.#offerEngines());
     form.elements.engine.addEventListener("change", () => this.#offerPrecisions());
-    form.elements.precision.addEventListener("change", () => this.#changed());
+    for (const name of ["bundle", "engine", "precision"]) {
+      form.elements[name].addEventListener("change", changed);
+    }
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
@@ -37,14 +37,8 @@ export class Choices {
     const fitting = this.#facts.engines.filter(({ format }) => formats.has(format));
     fill(
       this.#form.elements.engine,
-      fitting.map(({ name, missing }) => ({ value: name, disabled: missing !== null })),
+      fitting.map(({ name, missing }) => ({ value: name, missing })),
     );
-    const reasons = fitting
-      .filter(({ missing }) => missing !== null)
-      .map(({ missing }) => missing);
-    const note = this.#form.querySelector(".missing");
-    note.textContent = reasons.join("; ");
-    note.hidden = reasons.length === 0;
     this.#offerPrecisions();
   }
 
@@ -58,21 +52,21 @@ export class Choices {
       (models ?? []).map(({ precision }) => ({ value: precision })),
       "int8",
     );
-    this.#changed();
   }
 }
 
-/** Offer `options`, keeping the present choice where it is still on offer. */
+/** Offer `options` (each a value, and why it is missing if it is), keeping the present choice where it is still on offer. */
 function fill(select, options, preferred) {
   const kept = select.value || preferred;
   select.replaceChildren(
-    ...options.map(({ value, disabled = false }) => {
-      const option = new Option(value, value);
-      option.disabled = disabled;
+    ...options.map(({ value, missing = null }) => {
+      const option = new Option(missing === null ? value : `${value} (not available)`, value);
+      option.disabled = missing !== null;
+      option.title = missing ?? "";
       return option;
     }),
   );
-  const usable = options.filter(({ disabled }) => !disabled).map(({ value }) => value);
+  const usable = [...select.options].filter(({ disabled }) => !disabled).map(({ value }) => value);
   const wanted = [kept, preferred].find((value) => usable.includes(value));
   select.value = wanted ?? usable[0] ?? "";
 }

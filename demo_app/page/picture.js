@@ -27,24 +27,22 @@ export function startPicture(serverFacts) {
   for (const id of ["choose-picture", "sample-picture"]) {
     element(id).disabled = choices.bundle === undefined;
   }
-  if (choices.bundle === undefined) {
-    element("picture-summary").textContent = "";
-    say("picture-message", "No picture bundle is served. Start tiedge serve with --bundle FOLDER.");
-  }
+  offerBundle();
 }
 
 function offerBundle() {
-  // The first call comes from within the constructor of `choices`.
-  queueMicrotask(() => {
-    const { bundle } = choices;
-    if (!bundle) return;
-    element("picture-summary").textContent = bundle.summary;
-    offerDepths(bundle.depths);
-    element("sigma").min = bundle.sigma_minimum;
-    element("sigma").max = bundle.sigma_maximum;
-    showSigma();
-    run();
-  });
+  const { bundle } = choices;
+  if (bundle === undefined) {
+    element("picture-summary").textContent = "";
+    say("picture-message", "No picture bundle is served. Start tiedge serve with --bundle FOLDER.");
+    return;
+  }
+  element("picture-summary").textContent = bundle.summary;
+  offerDepths(bundle.depths);
+  element("sigma").min = bundle.sigma_minimum;
+  element("sigma").max = bundle.sigma_maximum;
+  showSigma();
+  run();
 }
 
 function offerDepths(depths) {
@@ -122,6 +120,7 @@ async function show(answer) {
   element("after-image").src = after;
   element("save-picture").href = after;
   await Promise.all([element("before-image").decode(), element("after-image").decode()]);
+  element("compare").style.setProperty("--ratio", answer.width_px / answer.height_px);
   element("before-tag").textContent = element("noise").checked ? "Before, with noise" : "Before";
   element("picture-welcome").hidden = true;
   element("compare").hidden = false;
@@ -137,7 +136,7 @@ function showFigures(answer) {
   if (answer.psnr_db !== null && answer.noisy_psnr_db !== null) {
     const gain = answer.psnr_db - answer.noisy_psnr_db;
     const sign = gain < 0 ? "−" : "+";
-    element("restored-psnr").append(" ", make("small", sign + Math.abs(gain).toFixed(2)));
+    element("restored-psnr").append(" ", make("small", sign + Math.abs(gain).toFixed(2), gain < 0 ? "some" : ""));
   }
   element("picture-conditions").textContent =
     `${answer.bundle}, ${answer.precision}, depth ${answer.depth} on ${answer.engine} ` +

@@ -15,7 +15,7 @@ function report(bundle) {
   head.append(make("p", `${whole(bundle.unique_parameters)} unique parameters`));
   card.append(head, modelTable(bundle.models));
   for (const model of bundle.models) card.append(weightDetails(model));
-  card.append(metricDetails(bundle.metrics), terms(bundle));
+  card.append(metricDetails(bundle.models), terms(bundle));
   return card;
 }
 
@@ -97,7 +97,10 @@ function uses(n) {
   return cell;
 }
 
-function metricDetails(metrics) {
+function metricDetails(models) {
+  const metrics = models.flatMap((model) =>
+    model.metrics.map((metric) => ({ file: model.file, ...metric })),
+  );
   if (metrics.length === 0) return make("p", "Quality: not measured.", "fine");
   const details = make("details");
   details.open = true;
@@ -105,8 +108,19 @@ function metricDetails(metrics) {
     make("summary", "Measured quality"),
     framed(
       "Measured quality",
-      [text("Figure"), number("Value"), number("Source module"), text("Data"), number("n"), text("Conditions")],
-      metrics.map(({ name, value, reference_value, data, n, conditions }) => [
+      [
+        text("File"),
+        text("Engine"),
+        text("Figure"),
+        number("Value"),
+        number("Source module"),
+        text("Data"),
+        number("n"),
+        text("Conditions"),
+      ],
+      metrics.map(({ file, engine, name, value, reference_value, data, n, conditions }) => [
+        file,
+        engine,
         name,
         String(Number(value.toPrecision(4))),
         reference_value === null ? "not measured" : String(Number(reference_value.toPrecision(4))),

@@ -18,7 +18,7 @@ let current = null; // the transcription on show
 export function startSpeech(serverFacts) {
   facts = serverFacts;
   wave = new Wave(element("wave"));
-  choices = new Choices(element("speech-controls"), facts, "speech", showSummary);
+  choices = new Choices(element("speech-controls"), facts, "speech", offerBundle);
   takeDrops(element("speech-stage"), transcribeFile);
   takeChosen(element("choose-audio"), element("audio-file"), transcribeFile);
   element("record").addEventListener("click", () => {
@@ -32,16 +32,14 @@ export function startSpeech(serverFacts) {
   for (const id of ["choose-audio", "record"]) {
     element(id).disabled = choices.bundle === undefined;
   }
+  offerBundle();
+}
+
+function offerBundle() {
+  element("speech-summary").textContent = choices.bundle?.summary ?? "";
   if (choices.bundle === undefined) {
     say("speech-message", "No speech bundle is served. Start tiedge serve with --bundle FOLDER.");
   }
-}
-
-function showSummary() {
-  // The first call comes from within the constructor of `choices`.
-  queueMicrotask(() => {
-    element("speech-summary").textContent = choices.bundle?.summary ?? "";
-  });
 }
 
 async function record() {

@@ -9,12 +9,13 @@ from typing import Any
 from edge_runtime.errors import CheckpointError
 from export.plan import Plan
 from export.plans.denoise import denoise_plan
-#from export.plans.digits import digits_plan
+
+# from export.plans.digits import digits_plan
 from training.checkpoint import read_record
 
 PLANS: dict[str, Callable[[Path, dict[str, Any]], Plan]] = {
     "denoise": denoise_plan,
-#    "digits": digits_plan,
+    #    "digits": digits_plan,
 }
 """Recipe name to the function that makes its plan from a checkpoint."""
 

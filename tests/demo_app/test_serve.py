@@ -56,6 +56,7 @@ def test_port_comes_from_the_environment() -> None:
         port = probe.getsockname()[1]
 
     with serving(PORT=str(port)) as line:
+        assert 200 == httpx.get(f"http://127.0.0.1:{port}/health").status_code
         assert f"tiedge demo: http://127.0.0.1:{port}" == line
 
 

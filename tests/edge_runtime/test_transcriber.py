@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.sample_bundles import picture_manifest, speech_manifest, write_bundle
 
 from edge_runtime.bundle import Bundle, Signature
 from edge_runtime.engine import Engine
 from edge_runtime.errors import AudioError, BundleError, SettingError
 from edge_runtime.transcriber import FLUSH_MS, Transcriber, open_transcriber
+from tests.sample_bundles import picture_manifest, speech_manifest, write_bundle
 
 RATE_HZ = 8000
 CHUNK_SAMPLES = 12 * 80

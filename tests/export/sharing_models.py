@@ -212,9 +212,13 @@ def _half_precision() -> Any:
     return manager.get_quantization_recipe()
 
 
-@cache
 def pte(kind: type[nn.Module], scheme: str = "fp32") -> bytes:
     """Return the `.pte` file: "fp32", "int8" with care for sharing, or "naive" int8."""
+    return _pte(kind, scheme)
+
+
+@cache
+def _pte(kind: type[nn.Module], scheme: str) -> bytes:
     with quiet():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
             XnnpackPartitioner,

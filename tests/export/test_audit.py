@@ -315,7 +315,7 @@ def test_report_becomes_the_object_of_a_bundle():
 
 
 def test_table_shows_weights_duplicates_and_the_rest():
-    """The printed report has a row per weight, the duplicates and what is structural."""
+    """The printed report has a row per weight, each duplicate, and the rest."""
     lines = sharing_table(audit(as_tflite(Tied, "fp32"), "tflite", source(Tied)))
 
     assert [

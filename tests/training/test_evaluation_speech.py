@@ -10,7 +10,8 @@ from edge_runtime.engines import open_engine
 from edge_runtime.errors import AudioError
 from edge_runtime.front_end import FrontEnd
 from tests.demo_app.hand_made_bundles import spoken_tones, tones_bundle
-from training.evaluation_speech import bundle_reader, evaluate_speech, network_reader
+from training.evaluation_speech import bundle_reader, evaluate_speech
+from training.network_reader import network_reader
 from training.speech import ALPHABET
 from training.transcriber import TranscriberNetwork
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from edge_runtime.errors import CheckpointError, SettingError
 from training.checkpoint import STATE_FILE, read_record, read_weights
+from training.commands.train import run
 from training.curves import CURVES_FILE, LOG_FILE
 from training.loop import Start, learning_rate, train
 from training.recipe import Recipe, Task
@@ -187,19 +188,19 @@ def test_two_processes_train_as_one(photos: Path, tmp_path: Path) -> None:
         "steps=4 batch=4 channels=4 depths=1,8 depth_weights=0.5,1 patch_px=16"
         " warmup_steps=2 validate_steps=2 precision=32-true"
     ).split()
-    common = ["train", "denoise", *settings, "--data", str(photos), "--output"]
+    common = ["denoise", *settings, "--data", str(photos), "--output"]
     one, two = tmp_path / "one", tmp_path / "two"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
-    for launcher, output in (([], one), (torchrun, two)):
-        subprocess.run(
-            [sys.executable, *launcher, "tiedge.py", *common, str(output)],
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            check=True,
-            capture_output=True,
-            timeout=300,
-        )
+    run([*common, str(one)])
+    subprocess.run(
+        [sys.executable, *torchrun, "tiedge.py", "train", *common, str(two)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
 
     losses = [[float(row["loss"]) for row in rows_of(run)] for run in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -183,7 +183,7 @@ def test_odd_tables_are_refused(
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     """A folder without a table is refused."""
-    with pytest.raises(DataError, match=r"transcripts\.tsv: no table of transcripts"):
+    with pytest.raises(DataError, match=r"transcripts\.tsv: no table can be read"):
         read_table(tmp_path)
 
 

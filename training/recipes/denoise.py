@@ -41,6 +41,10 @@ class DenoiseRecipe(Recipe):
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
 
+    def network(self) -> Denoiser:
+        """Return the network that these settings describe, with fresh weights."""
+        return Denoiser(self.channels, self.depths, self.reach)
+
 
 class DenoiseTask(Task):
     """Photographs in, cleaner photographs out; scored by PSNR at the deepest depth."""
@@ -60,7 +64,7 @@ class DenoiseTask(Task):
             self.train, self.held_out = split_photos(data)
 
     def network(self) -> nn.Module:
-        return Denoiser(self.recipe.channels, self.recipe.depths, self.recipe.reach)
+        return self.recipe.network()
 
     def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
         examples = [self._example(step, index) for index in indices]

@@ -60,13 +60,20 @@ class DigitsRecipe(Recipe):
     hidden: int = 128
     layers: int = 2
     """Uses of the one GRU cell, one above the other."""
-    dropout: float = 0.1
+    dropout: float = 0.0
     chunk_frames: int = 12
     """Frames per step of the exported network: 120 ms."""
     synthetic: int = 3000
     """Clips made by espeak-ng; 0 for recordings alone."""
     hold_out: str = ""
     """A speaker to score on instead of training on."""
+
+    def network(self) -> TranscriberNetwork:
+        """Return the network that these settings describe, with fresh weights."""
+        n_mels = FrontEnd().n_mels
+        return TranscriberNetwork(
+            n_mels, self.hidden, self.layers, len(ALPHABET), self.dropout
+        )
 
 
 @dataclass(frozen=True)
@@ -116,13 +123,7 @@ class DigitsTask(Task):
             self._add_own(data)
 
     def network(self) -> nn.Module:
-        return TranscriberNetwork(
-            self.front_end.n_mels,
-            self.recipe.hidden,
-            self.recipe.layers,
-            len(ALPHABET),
-            self.recipe.dropout,
-        )
+        return self.recipe.network()
 
     def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
         examples = [self._example(step, index) for index in indices]

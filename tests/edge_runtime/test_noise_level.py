@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_runtime.errors import PictureError
+from edge_runtime.noise_level import estimate_sigma
+from edge_runtime.pictures import add_noise
+
+
+def scene(n_rows: int = 200, n_columns: int = 260) -> NDArray[np.uint8]:
+    """Return a picture with a gradient, edges, and texture on a third of it."""
+    rows, columns = np.mgrid[0:n_rows, 0:n_columns]
+    grey = 60 + rows / 4 + 60 * ((rows // 50 + columns // 60) % 2)
+    texture = 30 * np.sin(rows * 2.1) * np.cos(columns * 1.7)
+    grey = grey + np.where(columns > 2 * n_columns // 3, texture, 0)
+    return np.stack([grey, grey * 0.8, grey[::-1]], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sigma", [5.0, 15.0, 25.0, 50.0])
+def test_estimate_is_the_noise_that_was_added(sigma: float) -> None:
+    """Edges and texture do not count as noise; the estimate is within 5 %."""
+    noisy = add_noise(scene(), sigma, seed=0, clip=False)
+
+    assert sigma == pytest.approx(estimate_sigma(noisy), rel=0.05)
+
+
+def test_a_clean_plane_has_no_noise() -> None:
+    """A slope in brightness is no noise at all."""
+    rows, columns = np.mgrid[0:64, 0:64].astype(np.float32)
+    slope = np.stack([rows + columns] * 3, axis=-1) / 256
+
+    assert estimate_sigma(slope) < 0.01
+
+
+def test_pictures_below_a_block_are_judged_whole() -> None:
+    """A picture smaller than one block is one block."""
+    noisy = add_noise(np.full((20, 24, 3), 128, np.uint8), 25, seed=0, clip=False)
+
+    assert estimate_sigma(noisy) == pytest.approx(25, rel=0.15)
+    assert estimate_sigma(noisy[:3, :3]) > 0
+
+
+def test_too_few_pixels_are_refused() -> None:
+    """A picture without a second difference is one line."""
+    with pytest.raises(
+        PictureError,
+        match=r"^picture: 9×2 pixels are too few to judge the noise, expected at least"
+        r" 3×3$",
+    ):
+        estimate_sigma(np.zeros((2, 9, 3), np.float32))

@@ -1,0 +1,208 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiedge
+from edge_runtime.bundle_parts import ENDINGS
+from edge_runtime.errors import BundleError, SharingError
+from export.audit import audit
+from export.commands.inspect import run
+from export.tflite_file import deduplicate
+from tests.export.broken_sharing import with_own_copies
+from tests.export.sharing_models import STEPS, Recursive, pte, source, tflite
+from tests.sample_bundles import (
+    model,
+    picture_manifest,
+    picture_signatures,
+    read_manifest,
+    write_bundle,
+)
+
+TILE_PX = 32
+ALWAYS = {"bundle", "engine", "precision", "depth", "threads"}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a bundle with a `.tflite` and a `.pte` file of the recursive network."""
+    contents = {
+        "tiny.tflite": deduplicate(tflite(Recursive)),
+        "tiny.pte": pte(Recursive),
+    }
+    signatures = picture_signatures(STEPS, TILE_PX)
+    reports = {
+        name: audit(data, name.partition(".")[2], source(Recursive))
+        for name, data in contents.items()
+    }
+    models = [
+        model(name, signatures, sharing=report.to_json())
+        for name, report in reports.items()
+    ]
+    manifest = picture_manifest(STEPS, TILE_PX, models=models)
+    manifest["fingerprint"] = [
+        {
+            "name": weight.name,
+            "aliases": [],
+            "shape": list(weight.values.shape),
+            "dtype": "float32",
+            "sha256": "0" * 64,
+            "stored": {
+                name: list(report.stored[weight.name])
+                for name, report in reports.items()
+            },
+        }
+        for weight in source(Recursive)
+    ]
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny", manifest, contents)
+
+
+@pytest.fixture
+def bundle(exported, tmp_path):
+    """Return a copy of the bundle that a test may change."""
+    return Path(shutil.copytree(exported, tmp_path / "tiny"))
+
+
+def printed_json(capsys, *arguments):
+    assert 0 == run([*map(str, arguments), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def replace_model(bundle, name, data):
+    """Put another file in place and make bundle.json name its size and hash."""
+    contents = {
+        path.name: path.read_bytes()
+        for path in bundle.iterdir()
+        if path.suffix in ENDINGS.values()
+    }
+    write_bundle(bundle, read_manifest(bundle), {**contents, name: data})
+
+
+def test_shows_that_nothing_is_stored_twice(bundle, capsys):
+    """Each file's own constants are read, and show no duplicate byte."""
+    result = printed_json(capsys, bundle)
+
+    assert 0 == result["duplicate_bytes"]
+    assert [0, 0] == [row["duplicate_bytes"] for row in result["rows"]]
+    assert [True, True] == [row["read_from_file"] for row in result["rows"]]
+    assert [True, True] == [row["agrees_with_bundle_json"] for row in result["rows"]]
+
+
+def test_json_has_its_keys(bundle, capsys):
+    """The keys that every verb prints are there, null where they mean nothing."""
+    result = printed_json(capsys, bundle)
+
+    assert "sample-picture" == result["bundle"]
+    assert {None} == {result[key] for key in ALWAYS - {"bundle"}}
+    assert result["stored_bytes"] == sum(row["stored_bytes"] for row in result["rows"])
+    assert {"model", "name", "shape", "uses", "unique_bytes", "stored_bytes"} == set(
+        result["weights"][0]
+    )
+    assert {"code", "weights", "data"} == set(result["licence"])
+    assert ["depth_1", "depth_2"] == result["rows"][0]["signatures"]
+
+
+def test_prints_contents_and_report(bundle, capsys):
+    """The text names files, signatures, metrics, licence and every weight."""
+    assert 0 == run([str(bundle)])
+    text = capsys.readouterr().out
+
+    for part in (
+        "sample-picture: A bundle for tests.",
+        "depths: 1 2",
+        "licence: code Apache-2.0; weights CC BY-SA 4.0",
+        "psnr_db 30.6 (module 30.65) on litert",
+        "depth_2: picture float32 1×32×32×3, sigma float32 1×1×1×1 → restored",
+        "shared.weight",
+        "duplicate bytes: 0",
+    ):
+        assert part in text
+
+
+def test_catches_a_file_changed_after_export(bundle, capsys):
+    """A copied kernel is seen though size and hash in bundle.json were mended."""
+    replace_model(bundle, "tiny.tflite", with_own_copies(tflite(Recursive)))
+
+    with pytest.raises(SharingError) as caught:
+        run([str(bundle), "--json"])
+
+    result = json.loads(capsys.readouterr().out)
+    assert result["duplicate_bytes"] > 0
+    assert [False, True] == [row["agrees_with_bundle_json"] for row in result["rows"]]
+    message = str(caught.value)
+    assert message.startswith(f"{bundle / 'tiny.tflite'}: holds ")
+    assert "bundle.json says 3296 and 0; the file was changed after export" in message
+
+
+def test_catches_another_networks_weights(bundle):
+    """Weights of another network are derived constants to this fingerprint."""
+    data = bytearray((bundle / "tiny.pte").read_bytes())
+    kernel = next(w.values for w in source(Recursive) if w.name == "shared.weight")
+    stored = kernel.transpose(0, 2, 3, 1).tobytes()
+    place = data.index(stored)
+    data[place] ^= 1
+    replace_model(bundle, "tiny.pte", bytes(data))
+
+    with pytest.raises(SharingError, match="derived: holds no weight of the source"):
+        run([str(bundle)])
+
+
+@pytest.mark.parametrize("make", [lambda: tflite(Recursive), lambda: pte(Recursive)])
+def test_reports_on_a_bare_file(make, tmp_path, capsys):
+    """A file without a bundle gets a report that says what it cannot tell."""
+    ending = ".tflite" if make() == tflite(Recursive) else ".pte"
+    path = tmp_path / f"tiny{ending}"
+    path.write_bytes(make())
+
+    assert 0 == run([str(path)])
+    text = capsys.readouterr().out
+    result = printed_json(capsys, path)
+
+    assert "copies that were folded, converted or transposed cannot be told" in text
+    assert result.keys() >= ALWAYS
+    assert result["bundle"] is None
+    assert [False] == [row["source_known"] for row in result["rows"]]
+    assert 0 == result["duplicate_bytes"]
+    assert 3296 == result["unique_bytes"]
+
+
+def test_refuses_a_file_of_another_kind(tmp_path):
+    """The error names the endings that it reads."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"x")
+
+    with pytest.raises(BundleError) as caught:
+        run([str(path)])
+
+    assert (
+        f"{path}: unknown ending '.onnx', expected a bundle's folder or one of"
+        " .tflite .pte" == str(caught.value)
+    )
+
+
+def test_refuses_a_bundle_that_does_not_exist(capsys):
+    """A name that is neither ready-made nor a path is one line and status 1."""
+    assert 1 == tiedge.main(["inspect", "no-such-bundle"])
+    assert capsys.readouterr().err.startswith(
+        "tiedge inspect: no-such-bundle: no such bundle"
+    )
+
+
+def test_works_without_torch(bundle):
+    """Inspecting a bundle imports neither torch nor executorch."""
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['executorch'] = None;"
+        f"import tiedge; sys.exit(tiedge.main(['inspect', {str(bundle)!r}]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "duplicate bytes: 0" in result.stdout

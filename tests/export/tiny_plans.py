@@ -1,0 +1,269 @@
+"""Plans over networks of a few hundred weights, so that an export takes seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.ctc import greedy_text
+from edge_runtime.engine import Engine
+from edge_runtime.front_end import FrontEnd
+from edge_runtime.image_filter import ImageFilter
+from edge_runtime.pictures import PICTURE_PEAK, add_noise, psnr_db, to_8_bits
+from edge_runtime.transcriber import Transcriber
+from export.plan import (
+    Arrays,
+    EntryPoint,
+    Plan,
+    TaskMetric,
+    source_weights,
+    weights_sha256,
+)
+from export.plans.denoise import Tile
+from training.denoiser import UNSHUFFLE_PX, Denoiser
+from training.transcriber import (
+    STRIDE_FRAMES,
+    TranscriberNetwork,
+    TranscriberStep,
+)
+
+CHANNELS = 4
+DEPTHS = (1, 2)
+TILE_PX = 32
+"""The least power of two that leaves room for tiles to overlap at depth 2."""
+SIGMA = 25.0
+
+HIDDEN = 8
+LAYERS = 2
+CHUNK_FRAMES = 6
+ALPHABET = ("", " ", "a", "b")
+CLIP_SAMPLES = 2400
+
+
+@cache
+def denoiser() -> Denoiser:
+    torch.manual_seed(0)
+    return spread(Denoiser(CHANNELS, DEPTHS, reach=(1,) * max(DEPTHS)))
+
+
+def spread(network: Any) -> Any:
+    """Move every parameter from its first value, which may be all ones or zeros."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return network.eval()
+
+
+def denoiser_plan() -> Plan:
+    """Return a plan like `denoise`, on noise instead of photographs."""
+    network = denoiser()
+    return picture_plan(
+        network,
+        {depth: Tile(network, depth) for depth in DEPTHS},
+        {depth: network.receptive_radius_px(depth) for depth in DEPTHS},
+    )
+
+
+def picture_plan(
+    network: nn.Module, at_depth: Mapping[int, nn.Module], radius_px: Mapping[int, int]
+) -> Plan:
+    """Return the plan of a network whose entry points take picture and sigma."""
+    tiles = tuple(_tile(number) for number in range(5))
+    shape = (1, TILE_PX, TILE_PX, 3)
+    return Plan(
+        name="tiny",
+        task="picture",
+        summary="A picture network of the tests",
+        entry_points=tuple(
+            EntryPoint(f"depth_{depth}", depth, module.eval())
+            for depth, module in at_depth.items()
+        ),
+        inputs=(
+            _spec("picture", shape, "BYXC"),
+            _spec("sigma", (1, 1, 1, 1), "BYXC", 0.0, 55.0 / PICTURE_PEAK),
+        ),
+        outputs=(_spec("restored", shape, "BYXC", 0.0, 1.0),),
+        source=source_weights(network),
+        calibration=tiles[:3],
+        held_out=tiles[3:],
+        quantization="static",
+        int8_snr_floor_db=20.0,
+        int8_metric_loss=1.0,
+        measure=PictureMeasure(at_depth[max(at_depth)]),
+        facts=_facts(
+            network,
+            depths=list(at_depth),
+            picture={
+                "tile_px": TILE_PX,
+                "multiple_px": UNSHUFFLE_PX,
+                "radius_px": {str(d): radius for d, radius in radius_px.items()},
+                "sigma_minimum": 0.0,
+                "sigma_maximum": 55.0,
+            },
+        ),
+        card="# tiny\n",
+    )
+
+
+def _tile(number: int) -> Arrays:
+    random = np.random.default_rng(number)
+    return {
+        "picture": random.random((1, TILE_PX, TILE_PX, 3), np.float32),
+        "sigma": np.full((1, 1, 1, 1), number * 0.04, np.float32),
+    }
+
+
+@dataclass(frozen=True)
+class PictureMeasure:
+    """PSNR at the deepest depth, on one smooth picture with noise."""
+
+    module: nn.Module
+
+    def __call__(self, bundle: Bundle, engine: Engine) -> TaskMetric:
+        depth = max(bundle.depths)
+        ramp = np.linspace(60, 200, TILE_PX).astype(np.uint8)
+        clean = np.broadcast_to(ramp[:, None, None], (TILE_PX, TILE_PX, 3))
+        noisy = add_noise(clean, SIGMA, (0, 0), clip=False)
+        level = torch.full((1, 1, 1, 1), SIGMA / PICTURE_PEAK)
+        with torch.no_grad():
+            (expected,) = self.module(torch.from_numpy(noisy[None]), level)
+        found = ImageFilter(bundle, engine).apply(noisy, SIGMA, depth)
+        value = psnr_db(clean, to_8_bits(found))
+        reference = psnr_db(clean, to_8_bits(expected[0].numpy()))
+        return TaskMetric(
+            name="psnr_db",
+            value=value,
+            reference_value=reference,
+            loss=reference - value,
+            n=1,
+            data="a ramp",
+            conditions=f"sigma {SIGMA:g}, published, depth {depth}",
+        )
+
+
+@cache
+def transcriber() -> TranscriberNetwork:
+    torch.manual_seed(0)
+    return spread(TranscriberNetwork(FrontEnd().n_mels, HIDDEN, LAYERS, len(ALPHABET)))
+
+
+def speech_plan() -> Plan:
+    """Return a plan like `digits`, on noise instead of recordings."""
+    network, front_end = transcriber(), FrontEnd()
+    step = TranscriberStep(network, CHUNK_FRAMES).eval()
+    states = step.state_tensors()
+    chunks = tuple(_chunk(step, number) for number in range(4))
+    features = (1, CHUNK_FRAMES, front_end.n_mels)
+    logits = (1, step.logits_per_chunk, len(ALPHABET))
+    return Plan(
+        name="tiny-speech",
+        task="speech",
+        summary="A speech network of the tests",
+        entry_points=(EntryPoint("step", None, step),),
+        inputs=(
+            _spec("features", features, "BTM"),
+            *(_spec(s.input, s.shape, "BTH"[-len(s.shape) :]) for s in states),
+        ),
+        outputs=(
+            _spec("logits", logits, "BTV"),
+            *(_spec(s.output, s.shape, "BTH"[-len(s.shape) :]) for s in states),
+        ),
+        source=source_weights(network),
+        calibration=chunks[:2],
+        held_out=chunks[2:],
+        quantization="dynamic",
+        int8_snr_floor_db=20.0,
+        int8_metric_loss=0.5,
+        measure=measure_speech,
+        facts=_facts(
+            network,
+            states=[
+                {
+                    "input": s.input,
+                    "output": s.output,
+                    "shape": list(s.shape),
+                    "dtype": "float32",
+                    "reset": s.reset,
+                }
+                for s in states
+            ],
+            speech={
+                "alphabet": list(ALPHABET),
+                "blank": 0,
+                "sample_rate_hz": front_end.sample_rate_hz,
+                "window_samples": front_end.window_samples,
+                "hop_samples": front_end.hop_samples,
+                "fft_samples": front_end.fft_samples,
+                "n_mels": front_end.n_mels,
+                "low_hz": front_end.low_hz,
+                "high_hz": front_end.high_hz,
+                "feature_mean": front_end.feature_mean,
+                "feature_scale": front_end.feature_scale,
+                "chunk_frames": CHUNK_FRAMES,
+                "logits_per_chunk": step.logits_per_chunk,
+            },
+        ),
+        card="# tiny-speech\n",
+    )
+
+
+def _chunk(step: TranscriberStep, number: int) -> Arrays:
+    random = np.random.default_rng(number)
+    shapes = {"features": (1, CHUNK_FRAMES, step.n_mels)}
+    shapes |= {state.input: state.shape for state in step.state_tensors()}
+    return {
+        name: random.standard_normal(shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def measure_speech(bundle: Bundle, engine: Engine) -> TaskMetric:
+    """1 if the text of a clip of noise begins otherwise than the module's, else 0."""
+    clip = np.random.default_rng(9).normal(0.0, 0.1, CLIP_SAMPLES).astype(np.float32)
+    reader = Transcriber(bundle, engine, FrontEnd().sample_rate_hz)
+    reader.feed(clip)
+    found = reader.finish().text
+    features = FrontEnd().features(clip)  # (T, M)
+    whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
+    with torch.no_grad():
+        logits = transcriber()(torch.from_numpy(features[None, :whole]))[0]
+    expected = greedy_text(logits.numpy(), ALPHABET, 0)
+    value = float(not found.startswith(expected))
+    return TaskMetric("differs", value, 0.0, value, 1, "noise", "greedy, streamed")
+
+
+def _spec(
+    name: str,
+    shape: tuple[int, ...],
+    layout: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> TensorSpec:
+    return TensorSpec(name, "float32", shape, layout, minimum, maximum, None)
+
+
+def _facts(network: nn.Module, **changes: Any) -> Mapping[str, Any]:
+    source = source_weights(network)
+    return {
+        "depths": [],
+        "states": [],
+        "picture": None,
+        "speech": None,
+        "source": {
+            "recipe": "tests",
+            "settings": {},
+            "revision": None,
+            "weights_sha256": weights_sha256(source),
+            "step": 0,
+            "unique_parameters": sum(weight.values.size for weight in source),
+        },
+        "licence": {"code": "Apache-2.0", "weights": "Apache-2.0", "data": ["none"]},
+        "training_data": ["none"],
+        **changes,
+    }

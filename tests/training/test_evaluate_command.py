@@ -1,0 +1,470 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import tiedge
+from edge_runtime.pictures import add_noise, psnr_db, read_picture, to_8_bits
+from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
+from training import scikit_image, subject
+from training.checkpoint import save_weights
+from training.recipes.denoise import DenoiseRecipe
+from training.recipes.digits import DigitsRecipe
+
+ROOT = Path(tiedge.__file__).parent
+RATE_HZ = 8000
+QUICK = ("--precision", "fp32")
+
+
+@pytest.fixture(scope="module")
+def blur(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(blur_bundle(tmp_path_factory.mktemp("bundles")))
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tones_bundle(tmp_path_factory.mktemp("bundles")))
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Return a table of two clips that say "ab", one of them labelled otherwise."""
+    with wave.open(str(tmp_path / "spoken.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes((spoken_tones(RATE_HZ) * 32767).astype("<i2").tobytes())
+    rows = ["path\ttext\tsplit", "spoken.wav\tab\tdev", "spoken.wav\tno ab\ttest"]
+    (tmp_path / "transcripts.tsv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Return an untrained `denoise` checkpoint of four channels."""
+    recipe = DenoiseRecipe(channels=4, depths=(1, 2), reach=(1, 1))
+    folder = tmp_path / "small"
+    weights = recipe.network().state_dict()
+    save_weights(folder, "denoise", recipe, weights, 7, {"psnr_db": 20.0})
+    return folder
+
+
+def call(*arguments: object) -> int:
+    return tiedge.main(["evaluate", *map(str, arguments)])
+
+
+def measured(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    status = call(*arguments, "--json")
+    output = capsys.readouterr()
+    assert status == 0, output.err
+    return json.loads(output.out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the one line of a call that fails."""
+    status = call(*arguments, "--json")
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
+    assert (1, "") == (status, output.out)
+    return line.removeprefix("tiedge evaluate: ")
+
+
+def test_pictures_have_the_keys_of_the_design(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One JSON object holds bundle, conditions, means and a row per picture."""
+    result = measured(capsys, blur, "--data", photos, *QUICK)
+
+    rows = result.pop("rows")
+    figures = {
+        key: result.pop(key) for key in ("psnr_db", "ssim", "noisy_psnr_db", "ms")
+    }
+    assert result.pop("engine_version")
+    assert {
+        "bundle": "blur",
+        "engine": "litert",
+        "precision": "fp32",
+        "threads": 1,
+        "depth": 2,
+        "data": str(photos),
+        "sigma": 25.0,
+        "protocol": "published",
+        "blind": False,
+        "seed": 0,
+        "n_pictures": 4,
+    } == result
+    assert figures["psnr_db"] == pytest.approx(np.mean([r["psnr_db"] for r in rows]))
+    assert [str(photos / f"{i}.png") for i in range(4)] == [r["path"] for r in rows]
+
+
+def test_every_depth_in_one_call(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--depth all` gives one row per depth, equal to that depth's own call."""
+    every = measured(capsys, blur, "--data", photos, "--depth", "all", *QUICK)
+    first = measured(capsys, blur, "--data", photos, "--depth", "1", *QUICK)
+
+    assert [1, 2] == [row["depth"] for row in every["rows"]]
+    assert (2, 1) == (every["depth"], first["depth"])
+    assert every["rows"][0]["psnr_db"] == first["psnr_db"]
+    assert every["rows"][1]["psnr_db"] == every["psnr_db"]
+
+
+def test_progress_is_on_stderr_and_the_summary_on_stdout(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --json a few lines say what was measured, under which conditions."""
+    status = call(blur, "--data", photos, "--depth", "all", "--beside", *QUICK)
+
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert status == 0
+    assert ["1/4", "2/4", "3/4", "4/4"] == [
+        line.split()[0] for line in output.err.splitlines()
+    ]
+    assert lines[0].startswith(
+        "blur (litert fp32), sigma 25 published, 4 pictures, noisy 2"
+    )
+    assert ["depth 1", "depth 2", "non-local means (scikit-image)"] == [
+        line.split(":")[0] for line in lines[1:]
+    ]
+
+
+def test_a_table_picks_pictures(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--where` keeps the rows of a table that fit."""
+    table = photos / "photos.tsv"
+    table.write_text("path\tsplit\n0.png\ttrain\n1.png\tdev\n2.png\tdev\n")
+
+    result = measured(
+        capsys, blur, "--data", table, "--where", "split=dev", "--depth", "1", *QUICK
+    )
+
+    assert [str(photos / name) for name in ("1.png", "2.png")] == [
+        row["path"] for row in result["rows"]
+    ]
+
+
+def test_a_list_and_links_are_data_too(
+    blur: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list names pictures beside itself; a folder may hold symbolic links."""
+    (photos / "list.txt").write_text("3.png\n0.png\n")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "a.png").symlink_to(photos / "0.png")
+
+    by_list = measured(capsys, blur, "--data", photos / "list.txt", *QUICK)
+    by_link = measured(capsys, blur, "--data", linked, *QUICK)
+
+    assert [str(photos / name) for name in ("3.png", "0.png")] == [
+        row["path"] for row in by_list["rows"]
+    ]
+    assert by_link["n_pictures"] == 1
+
+
+def test_odd_sizes_are_kept(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture with odd sides is measured whole."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (21, 33, 3), dtype=np.uint8)
+    (tmp_path / "odd").mkdir()
+    Image.fromarray(picture).save(tmp_path / "odd" / "odd.png")
+
+    result = measured(capsys, checkpoint, "--data", tmp_path / "odd", "--sigma", "5")
+
+    noisy = add_noise(picture, 5, (0, 0), clip=False)
+    assert psnr_db(picture, to_8_bits(noisy)) == result["noisy_psnr_db"]
+
+
+def test_a_checkpoint_runs_in_torch(
+    checkpoint: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint's folder implies torch; the network sees whole pictures."""
+    result = measured(capsys, checkpoint, "--data", photos, "--sigma", "30")
+
+    network = DenoiseRecipe(channels=4, depths=(1, 2), reach=(1, 1)).network()
+    network.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+    clean = read_picture(photos / "0.png")
+    noisy = add_noise(clean, 30, (0, 0), clip=False).transpose(2, 0, 1)
+    with torch.no_grad():
+        (restored,) = network.at_depth(
+            torch.from_numpy(noisy)[None], torch.full((1, 1, 1, 1), 30 / 255), 2
+        )
+    expected = psnr_db(clean, to_8_bits(restored.numpy().transpose(1, 2, 0)))
+    assert ("small", "torch", "fp32", 2) == (
+        result["bundle"],
+        result["engine"],
+        result["precision"],
+        result["depth"],
+    )
+    assert result["rows"][0]["psnr_db"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_torch_runs_the_committed_checkpoint_of_a_bundle(
+    checkpoint: Path,
+    blur: str,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--engine torch` with a ready-made name runs what the bundle came from."""
+    monkeypatch.setattr(subject, "CHECKPOINTS", checkpoint.parent)
+    monkeypatch.setattr(subject, "BUNDLES", checkpoint.parent / "bundles")
+    ready_made = checkpoint.parent / "bundles" / "small"
+    ready_made.mkdir(parents=True)
+    (ready_made / "bundle.json").write_text("{}")
+
+    result = measured(capsys, "small", "--engine", "torch", "--data", photos)
+
+    assert ("small", "torch") == (result["bundle"], result["engine"])
+
+
+def test_speech_has_the_keys_of_the_design(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One JSON object holds bundle, conditions, error rates and a row per clip."""
+    result = measured(capsys, tones, "--data", speech, *QUICK)
+
+    rows = result.pop("rows")
+    assert result.pop("engine_version")
+    assert {
+        "bundle": "tones",
+        "engine": "litert",
+        "precision": "fp32",
+        "threads": 1,
+        "depth": None,
+        "data": str(speech),
+        "n_utterances": 2,
+        "n_left_out": 0,
+        "n_words": 3,
+        "n_errors": 1,
+        "wer": 1 / 3,
+        "cer": 3 / 7,
+    } == result
+    assert ["ab", "ab"] == [row["found"] for row in rows]
+
+
+def test_speech_rows_are_picked_by_column(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--where` keeps the clips that fit, and the summary counts them."""
+    status = call(tones, "--data", speech, "--where", "split=dev", *QUICK)
+
+    output = capsys.readouterr()
+    assert status == 0
+    assert "1/1 spoken.wav: ab\n" == output.err
+    assert (
+        "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors, 1"
+        " utterances, 0 left out\n"
+    ) == output.out
+
+
+def test_a_speech_checkpoint_runs_in_torch(
+    speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An untrained transcriber reads every clip and gets the words wrong."""
+    recipe = DigitsRecipe(hidden=8)
+    weights = recipe.network().state_dict()
+    save_weights(tmp_path / "run", "digits", recipe, weights, 1, {})
+
+    result = measured(capsys, tmp_path / "run", "--data", speech)
+
+    assert ("torch", 2, 3) == (
+        result["engine"],
+        result["n_utterances"],
+        result["n_words"],
+    )
+    assert result["wer"] > 0
+
+
+def test_a_bundle_is_measured_without_torch(
+    blur: str, tones: str, photos: Path, speech: Path
+) -> None:
+    """Neither task needs torch, lightning or safetensors when a bundle is measured."""
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'lightning', 'safetensors', 'tensorflow'):\n"
+        "    sys.modules[name] = None\n"
+        "import tiedge\n"
+        "for what, data in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    arguments = ['evaluate', what, '--data', data, '--precision', 'fp32']\n"
+        "    assert tiedge.main(arguments) == 0\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, blur, photos, tones, speech],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert 3 == len(done.stdout.splitlines())
+
+
+def test_what_is_not_there_is_one_line(
+    blur: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bundle, folder, picture or column that does not exist is named."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    table = photos / "photos.tsv"
+    table.write_text("path\tsplit\n0.png\tdev\n")
+
+    assert "nothing-here: no such bundle, expected a folder or one of:" in refused(
+        capsys, "nothing-here"
+    )
+    assert f"{tmp_path}/no: no such folder, list or picture; name one with --data" == (
+        refused(capsys, blur, "--data", tmp_path / "no", *QUICK)
+    )
+    assert refused(capsys, blur, "--data", empty, *QUICK).startswith(
+        f"{empty}: holds no picture, expected files ending in .bmp"
+    )
+    assert f"{table}: no column 'part', expected one of path split" == refused(
+        capsys, blur, "--data", table, "--where", "part=dev", *QUICK
+    )
+    assert f"{table}: no row with split=test" == refused(
+        capsys, blur, "--data", table, "--where", "split=test", *QUICK
+    )
+    assert (
+        f"{photos}: is no table, --where needs one (.tsv with a column path)"
+    ) == refused(capsys, blur, "--data", photos, "--where", "split=dev", *QUICK)
+
+
+def test_the_default_data_folder_is_named(
+    blur: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --data the folder of TIEDGE_DATA has to be there."""
+    monkeypatch.setenv("TIEDGE_DATA", "/nowhere")
+
+    assert (
+        "/nowhere: no such data folder; set TIEDGE_DATA or name your own with --data"
+    ) == refused(capsys, blur, *QUICK)
+
+
+def test_the_default_data_are_the_published_photographs(
+    blur: str,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """CBSD68's list in the data folder is what is measured."""
+    (photos / "test_CBSD68.txt").write_text("2.png\n")
+    monkeypatch.setenv("TIEDGE_DATA", str(photos.parent))
+
+    result = measured(capsys, blur, *QUICK)
+
+    assert [str(photos / "2.png")] == [row["path"] for row in result["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sigma", "-1"], "sigma: found -1, expected 0 to 55"),
+        (["--depth", "3"], "depth: found 3, expected one of 1 2"),
+        (["--threads", "0"], "threads: found 0, expected 1 or more"),
+        (["--where", "split"], "--where split: expected COLUMN=VALUE"),
+        (
+            ["--depth", "deep"],
+            "argument --depth: found 'deep', expected a number or all; see tiedge"
+            " evaluate --help",
+        ),
+    ],
+)
+def test_options_that_are_not_legal_are_one_line(
+    blur: str,
+    photos: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line says what was found and what is expected."""
+    found = refused(capsys, blur, "--data", photos, *QUICK, *arguments)
+
+    assert message == found
+
+
+def test_options_for_pictures_are_refused_for_speech(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sigma means nothing for speech, so it is no silent no-op."""
+    assert "--sigma: is for pictures, tones reads speech; leave it out" == refused(
+        capsys, tones, "--data", speech, "--sigma", "25", *QUICK
+    )
+
+
+def test_engine_and_subject_have_to_fit(
+    blur: str, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Torch runs checkpoints in fp32, the other engines run bundles."""
+    assert (
+        f"{blur}: is a bundle, torch runs checkpoints; name the checkpoint's folder, or"
+        " another --engine"
+    ) == refused(capsys, blur, "--engine", "torch")
+    assert (
+        f"{checkpoint}: is no bundle, litert runs bundles; run tiedge export first, or"
+        " leave out --engine"
+    ) == refused(capsys, checkpoint, "--engine", "litert")
+    assert (
+        f"{checkpoint}: int8 is for bundles, a checkpoint is fp32; leave out"
+        " --precision"
+    ) == refused(capsys, checkpoint, "--precision", "int8")
+
+
+def test_a_missing_package_names_its_extra(
+    blur: str,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """scikit-image and tensorflow are optional; nothing is measured without them."""
+    monkeypatch.setattr("training.tensorflow_engine.PACKAGE", "no-tensorflow")
+    monkeypatch.setattr(scikit_image, "PACKAGE", "no-scikit-image")
+
+    assert (
+        'no-scikit-image is not installed; run: pip install "tiedge[evaluate]"'
+    ) == refused(capsys, blur, "--data", photos, *QUICK)
+    assert "no-tensorflow is not installed; run: pip install" in refused(
+        capsys, blur, "--engine", "tensorflow", *QUICK
+    )
+
+
+def test_a_damaged_checkpoint_is_one_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights cut short, another network's, no record, or an unknown recipe."""
+    weights = checkpoint / "weights.safetensors"
+    record = checkpoint / "recipe.json"
+    whole, told = weights.read_bytes(), json.loads(record.read_text())
+
+    weights.write_bytes(whole[: len(whole) // 2])
+    assert refused(capsys, checkpoint).startswith(f"{weights}: weights cannot be read:")
+    weights.write_bytes(whole)
+    other = told | {"settings": told["settings"] | {"channels": 6}}
+    record.write_text(json.dumps(other))
+    assert (
+        f"{checkpoint}: weight 'head.weight' is (4, 13, 3, 3), the network's is"
+        " (6, 13, 3, 3)"
+    ) == refused(capsys, checkpoint)
+    record.write_text(json.dumps(told | {"recipe": "paint"}))
+    assert f"{checkpoint}: recipe 'paint', expected one of denoise digits" == refused(
+        capsys, checkpoint
+    )
+    record.unlink()
+    assert refused(capsys, checkpoint).endswith(
+        "expected a folder with recipe.json and weights.safetensors"
+    )

@@ -1,0 +1,257 @@
+"""The published figures: how they are made, and that README and results agree."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiedge
+from edge_runtime.errors import DataError, SettingError
+from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
+from training import results
+from training.result_tables import TABLES, UNSEEN, fill_tables, read_results
+from training.results import ROOT, Setup, make, sources_sha256
+
+RATE_HZ = 8000
+MARKS = "\n".join(f"<!-- table:{n} -->\n<!-- /table:{n} -->" for n in TABLES)
+
+
+def call(*arguments: str) -> dict[str, Any]:
+    """Run tiedge in this process, which the hand-made fp32 bundles need no other."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        status = tiedge.main([*arguments, "--json"])
+    assert status == 0
+    found: dict[str, Any] = json.loads(output.getvalue())
+    return found
+
+
+@pytest.fixture
+def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """Return a root with a README, two hand-made bundles, photographs and clips."""
+    monkeypatch.setenv("TIEDGE_DATA", str(tmp_path))
+    monkeypatch.setattr(results, "installed_engines", lambda: ["litert"])
+    _write_speech(tmp_path / "speech")
+    (tmp_path / "README.md").write_text(f"Before.\n{MARKS}\nAfter.\n")
+    return Setup(
+        denoise=str(blur_bundle(tmp_path / "bundles")),
+        digits=str(tones_bundle(tmp_path / "bundles")),
+        photos="photos",
+        speech="speech",
+        strings="speech",
+        sigmas=(15.0, 25.0),
+        n_joined=2,
+        runs=3,
+        seconds=0.0,
+        root=tmp_path,
+    )
+
+
+def _write_speech(folder: Path) -> None:
+    import soundfile
+
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", spoken_tones(RATE_HZ), RATE_HZ)
+    rows = ["path\ttext\tsplit\tsplit_speaker_disjoint"]
+    rows += ["a.wav\tone\ttest\tdev", "a.wav\tcall one\ttest\ttrain"]
+    (folder / "transcripts.tsv").write_text("\n".join(rows) + "\n")
+
+
+def made(setup: Setup, name: str) -> dict[str, Any]:
+    make(name, setup, call)
+    found: dict[str, Any] = json.loads((setup.folder / f"{name}.json").read_text())
+    return found
+
+
+def test_denoise_has_a_row_per_depth_and_sigma(setup: Setup) -> None:
+    """Each row repeats what `tiedge evaluate` says of it, with its conditions."""
+    result = made(setup, "denoise")
+
+    assert [(15.0, 1), (15.0, 2), (25.0, 1), (25.0, 2)] == [
+        (row["sigma"], row["depth"]) for row in result["rows"]
+    ]
+    found = call(
+        *("evaluate", setup.denoise, "--data", str(setup.root / "photos")),
+        *("--precision", "fp32", "--depth", "1"),
+    )
+    assert found["psnr_db"] == result["rows"][2]["psnr_db"]
+    assert {"device", "python", "versions", "threads", "revision"} == (
+        result["conditions"].keys()
+    )
+
+
+def test_digits_have_the_unseen_speaker_and_strings(setup: Setup) -> None:
+    """Single clips, clips joined, and the digit strings of another set."""
+    result = made(setup, "digits")
+
+    assert [
+        (UNSEEN, 1),
+        ("the same, joined with gaps", 2),
+        ("speechocean762, digit strings of its test set", 1),
+    ] == [(row["data"], row["n_utterances"]) for row in result["rows"]]
+
+
+def test_tables_stand_in_the_readme(setup: Setup) -> None:
+    """Each make brings its table, and what quality stands beside a latency."""
+    for name in TABLES:
+        make(name, setup, call)
+
+    readme = (setup.root / "README.md").read_text()
+    assert readme.startswith("Before.\n") and readme.endswith("\nAfter.\n")
+    lines = readme.splitlines()
+    assert (
+        "| engine | version | precision | depth | PSNR σ 15 | PSNR σ 25 | SSIM σ 15"
+        " | SSIM σ 25 |"
+    ) in lines
+    (sharing,) = (line for line in lines if line.startswith("| blur.tflite"))
+    assert sharing.endswith("| 96 | 96 | 0 |")
+    latency = [line for line in lines if line.startswith("| blur | litert")]
+    assert 2 == len(latency)
+    assert all(line.endswith(" dB at σ 25 |") for line in latency)
+    (speech,) = (line for line in lines if line.startswith("| tones | litert"))
+    assert speech.endswith(" word errors |")
+    assert "Short run: published figures need 1024 runs and 60 s." in lines
+    assert 4 == sum(line.startswith("Measured on ") for line in lines)
+
+
+def test_a_table_made_again_replaces_itself(setup: Setup) -> None:
+    """Filling the same results twice changes nothing."""
+    make("sharing", setup, call)
+    readme = (setup.root / "README.md").read_text()
+
+    again = fill_tables(readme, read_results(setup.folder))
+
+    assert readme == again
+
+
+def test_a_latency_without_quality_says_so(setup: Setup) -> None:
+    """Where the quality was not measured, the row says that, not 0."""
+    make("latency", setup, call)
+
+    lines = (setup.root / "README.md").read_text().splitlines()
+    assert all(
+        line.endswith("| not measured |")
+        for line in lines
+        if line.startswith(("| blur | litert", "| tones | litert"))
+    )
+
+
+def test_a_case_that_failed_is_named(setup: Setup) -> None:
+    """A case that an engine refused is told under the table with its reason."""
+    result = made(setup, "latency")
+    result["rows"][0] = {
+        "bundle": "blur",
+        "engine": "litert",
+        "precision": "fp32",
+        "error": "no",
+    }
+
+    text = fill_tables(MARKS, {"latency": result})
+
+    assert "Not measured: blur litert fp32: no." in text.splitlines()
+
+
+def test_a_failed_measurement_leaves_all_as_it_was(setup: Setup) -> None:
+    """Neither a results file nor the README is touched."""
+    before = (setup.root / "README.md").read_text()
+
+    def fail(*arguments: str) -> dict[str, Any]:
+        raise SettingError("tiedge bench: failed, see above")
+
+    with pytest.raises(SettingError):
+        make("latency", setup, fail)
+
+    assert before == (setup.root / "README.md").read_text()
+    assert not setup.folder.exists()
+
+
+def test_no_engine_is_one_line(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without engines gets no empty results."""
+    monkeypatch.setattr(results, "installed_engines", list)
+
+    with pytest.raises(
+        SettingError,
+        match=r"^denoise: nothing could be measured; no engine is installed$",
+    ):
+        make("denoise", setup, call)
+
+
+def test_a_readme_without_a_place_is_refused(setup: Setup) -> None:
+    """The line shows the marks that are expected."""
+    result = made(setup, "sharing")
+
+    with pytest.raises(
+        DataError,
+        match=r"^README\.md: no place for a table, expected <!-- table:sharing -->"
+        r" <!-- /table:sharing -->$",
+    ):
+        fill_tables("# tiedge\n", {"sharing": result})
+
+
+def test_sources_tell_stale_results(setup: Setup, tmp_path: Path) -> None:
+    """The hash follows the measured bundle's manifest, and only its own task's."""
+    before = {name: sources_sha256(name, setup) for name in TABLES}
+    again = {name: sources_sha256(name, setup) for name in TABLES}
+    manifest = Path(setup.denoise) / "bundle.json"
+    told = json.loads(manifest.read_text()) | {"summary": "Another one."}
+    manifest.write_text(json.dumps(told))
+
+    after = {name: sources_sha256(name, setup) for name in TABLES}
+
+    assert before == again
+    assert {"denoise", "sharing", "latency"} == {
+        name for name in TABLES if before[name] != after[name]
+    }
+
+
+def test_the_command_is_called_as_users_do(setup: Setup) -> None:
+    """A process of its own answers with its JSON object, or fails with one line."""
+    picture = np.full((16, 16, 3), 99, np.uint8)
+    Image.fromarray(picture).save(setup.root / "photo.png")
+    arguments = ("evaluate", setup.denoise, "--data", str(setup.root / "photo.png"))
+
+    found = results.call_tiedge(*arguments, "--precision", "fp32")
+
+    assert ("blur", 1) == (found["bundle"], found["n_pictures"])
+    with pytest.raises(SettingError, match=r"^tiedge evaluate .* failed, see above$"):
+        results.call_tiedge(*arguments, "--precision", "fp16")
+
+
+def test_what_is_asked_for_has_to_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """A results file that there is not is one line, status 1."""
+    status = results.main(["--only", "size"])
+
+    assert 1 == status
+    assert capsys.readouterr().err.startswith(
+        "results: argument --only: invalid choice: 'size'"
+    )
+
+
+def test_readme_tables_are_those_of_the_results() -> None:
+    """The README holds what `make results` writes from the results as they stand."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    filled = fill_tables(readme, read_results(ROOT / "results"))
+
+    assert readme == filled
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_results_belong_to_these_sources(name: str) -> None:
+    """A results file was measured with the sources and bundles of this checkout."""
+    path = ROOT / "results" / f"{name}.json"
+    if not path.is_file():
+        pytest.skip(f"results/{name}.json: not measured yet; run make results")
+
+    recorded = json.loads(path.read_text(encoding="utf-8"))["sources_sha256"]
+
+    assert recorded == sources_sha256(name, Setup()), (
+        f"results/{name}.json is stale; run make results ONLY={name}"
+    )

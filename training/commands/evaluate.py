@@ -1,0 +1,230 @@
+"""`tiedge evaluate`: the task's own measure of a bundle or a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import DataError, SettingError
+from edge_runtime.image_filter import SIGMA
+from edge_runtime.options import Parser, add_engine_options, print_json
+from edge_runtime.pictures import list_pictures
+from edge_runtime.progress import Progress
+from training.data import data_folder
+from training.evaluation_pictures import (
+    PROTOCOLS,
+    Noise,
+    PictureWork,
+    evaluate_pictures,
+    peers,
+)
+from training.evaluation_speech import Reader, evaluate_speech
+from training.speech import read_table
+from training.subject import Choice, Subject, open_subject
+from training.table import TABLE_ENDING, read_rows
+
+ALL_DEPTHS = "all"
+PHOTOS = Path("photos/test_CBSD68.txt")
+"""Default pictures, in the data folder."""
+SPEECH = Path("speech/free-spoken-digit/transcripts.tsv")
+"""Default recordings, in the data folder."""
+
+PICTURES_ONLY = ("depth", "sigma", "protocol", "blind", "beside")
+"""Options that mean nothing for speech."""
+
+EPILOG = """\
+WHAT is a ready-made bundle's name, a bundle's folder, or a checkpoint's folder, which
+torch runs. Pictures get Gaussian noise of --sigma: unclipped, as papers do it, or as a
+camera would store it (--protocol camera); the network is told sigma, or an estimate
+(--blind). The default data are the CBSD68 photographs and free-spoken-digit's clips in
+the folder that TIEDGE_DATA names.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Measure as the arguments say."""
+    options = _parser().parse_args(arguments)
+    where = [_condition(text) for text in options.where]
+    choice = Choice(options.what, options.engine, options.precision, options.threads)
+    with open_subject(choice) as subject:
+        if isinstance(subject.work, PictureWork):
+            result = _pictures(subject, subject.work, options, where)
+        else:
+            result = _speech(subject, subject.work, options, where)
+    if options.json:
+        print_json(result)
+    else:
+        print("\n".join(_summary(result)))
+    return 0
+
+
+def _pictures(
+    subject: Subject,
+    work: PictureWork,
+    options: argparse.Namespace,
+    where: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    data = data_folder() / PHOTOS if options.data is None else options.data
+    depth = options.depth or work.depths[-1]
+    noise = Noise(
+        SIGMA if options.sigma is None else options.sigma,
+        options.protocol or PROTOCOLS[0],
+        options.seed,
+        bool(options.blind),
+    )
+    result = evaluate_pictures(
+        work,
+        list_clean(data, where),
+        work.depths if depth == ALL_DEPTHS else (depth,),
+        noise,
+        peers() if options.beside else (),
+    )
+    return {
+        **subject.conditions,
+        "depth": work.depths[-1] if depth == ALL_DEPTHS else depth,
+        "data": str(data),
+        "sigma": noise.sigma,
+        "protocol": noise.protocol,
+        "blind": noise.blind,
+        "seed": noise.seed,
+        **result,
+    }
+
+
+def _speech(
+    subject: Subject,
+    reader: Reader,
+    options: argparse.Namespace,
+    where: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    for name in PICTURES_ONLY:
+        if getattr(options, name) is not None:
+            raise SettingError(
+                f"--{name}: is for pictures, {subject.name} reads speech; leave it out"
+            )
+    data = data_folder() / SPEECH if options.data is None else options.data
+    with Progress(len(read_table(data, where).utterances)) as progress:
+
+        def told(path: Path) -> str:
+            text = reader(path)
+            progress.step(f"{path.name}: {text}")
+            return text
+
+        result = evaluate_speech(told, data, where)
+    return {**subject.conditions, "depth": None, "data": str(data), **result}
+
+
+def list_clean(data: Path, where: Sequence[tuple[str, str]]) -> list[Path]:
+    """Return the pictures of a folder, a list or a table; of a table, those that fit.
+
+    A table is tab-separated, with a column `path` relative to the table. Raises
+    DataError where nothing is there, nothing fits, or `where` has no table to ask.
+    """
+    if data.suffix.lower() != TABLE_ENDING:
+        if where:
+            raise DataError(
+                f"{data}: is no table, --where needs one ({TABLE_ENDING} with a column"
+                " path)"
+            )
+        return list_pictures(data)
+    rows = read_rows(data, ("path",), where)
+    if not rows:
+        asked = " ".join(f"{column}={value}" for column, value in where)
+        raise DataError(f"{data}: no row with {asked}")
+    return [data.parent / row["path"] for row in rows]
+
+
+def _condition(text: str) -> tuple[str, str]:
+    column, separator, value = text.partition("=")
+    if not column or not separator:
+        raise SettingError(f"--where {text}: expected COLUMN=VALUE")
+    return column, value
+
+
+def _depth(text: str) -> int | str:
+    if text == ALL_DEPTHS:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected a number or {ALL_DEPTHS}"
+        ) from error
+
+
+def _summary(result: dict[str, Any]) -> list[str]:
+    on = f"{result['bundle']} ({result['engine']} {result['precision']}"
+    if "wer" in result:
+        return [
+            f"{on}): {result['wer']:.2%} word errors ({result['n_errors']} of"
+            f" {result['n_words']}), {result['cer']:.2%} character errors,"
+            f" {result['n_utterances']} utterances, {result['n_left_out']} left out"
+        ]
+    blind = ", sigma estimated" if result["blind"] else ""
+    lines = [
+        f"{on}), sigma {result['sigma']:g} {result['protocol']}{blind},"
+        f" {result['n_pictures']} pictures, noisy {_decibel(result['noisy_psnr_db'])}"
+    ]
+    rows = [row for row in result["rows"] if "path" not in row] or [result]
+    lines += [f"depth {row['depth']}: {_quality(row)}" for row in rows]
+    lines += [f"{row['name']}: {_quality(row)}" for row in result.get("beside", ())]
+    return lines
+
+
+def _quality(row: dict[str, Any]) -> str:
+    return (
+        f"{_decibel(row['psnr_db'])}, SSIM {row['ssim']:.4f}, {row['ms']:.0f} ms each"
+    )
+
+
+def _decibel(value: float | None) -> str:
+    return "no difference" if value is None else f"{value:.2f} dB"
+
+
+def _parser() -> argparse.ArgumentParser:
+    # "resolve": a depth may be "all" here, and a default engine depends on WHAT.
+    parser = Parser(
+        prog="tiedge evaluate",
+        description="Measure a bundle or a checkpoint on its task.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",
+    )
+    parser.add_argument("what", metavar="WHAT", help="a bundle or a checkpoint")
+    parser.add_argument(
+        "--data", type=Path, help="a folder or list of pictures; a table (.tsv)"
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="only the table's rows that have this; may be given several times",
+    )
+    parser.add_argument(
+        "--sigma", type=float, help=f"noise in units of 255; default {SIGMA:g}"
+    )
+    parser.add_argument("--protocol", choices=PROTOCOLS, help=f"default {PROTOCOLS[0]}")
+    parser.add_argument(
+        "--blind",
+        action="store_const",
+        const=True,
+        help="tell the network an estimate of sigma instead of sigma",
+    )
+    parser.add_argument(
+        "--beside",
+        action="store_const",
+        const=True,
+        help="measure scikit-image's non-local means on the same noise, too",
+    )
+    add_engine_options(parser)
+    parser.add_argument(
+        "--depth", type=_depth, help=f"default the deepest; {ALL_DEPTHS} for each"
+    )
+    parser.set_defaults(engine=None, precision=None)
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on stdout"
+    )
+    return parser

@@ -1,0 +1,187 @@
+"""The README's tables, made from what results/ holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.device import NOT_MEASURED, Device
+from edge_runtime.errors import DataError
+
+BYTES_PER_MB = 10**6
+HEADLINE_SIGMA = 25.0
+UNSEEN = "free-spoken-digit, unseen speaker"
+"""The headline set of recordings."""
+
+Rows = Sequence[Mapping[str, Any]]
+Results = Mapping[str, Mapping[str, Any]]
+"""Name of a results file to what it holds: conditions and rows."""
+
+
+def read_results(folder: Path) -> Results:
+    """Return what each results file of a folder holds."""
+    return {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in TABLES
+        if (folder / f"{name}.json").is_file()
+    }
+
+
+def fill_tables(text: str, results: Results) -> str:
+    """Return a README's text with each table that there are results for made anew.
+
+    A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`. Raises
+    DataError where one of the marks is missing.
+    """
+    for name, result in results.items():
+        begin, end = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise DataError(f"README.md: no place for a table, expected {begin} {end}")
+        table = TABLES[name](result["rows"], results)
+        said = _conditions(result["conditions"])
+        text = f"{before}{begin}\n\n{table}\n\n{said}\n\n{end}{after}"
+    return text
+
+
+def _denoise(rows: Rows, _: Results) -> str:
+    sigmas = sorted({row["sigma"] for row in rows})
+    cases: dict[tuple[Any, ...], dict[float, Mapping[str, Any]]] = {}
+    noisy: dict[float, Mapping[str, Any]] = {}
+    for row in rows:
+        case = (row["engine"], row["engine_version"], row["precision"], row["depth"])
+        cases.setdefault(case, {})[row["sigma"]] = row
+        noisy[row["sigma"]] = row
+    head = ["engine", "version", "precision", "depth"]
+    head += [f"{what} σ {sigma:g}" for what in ("PSNR", "SSIM") for sigma in sigmas]
+    lines = [
+        [*map(str, case)]
+        + [_decibel(found[sigma]["psnr_db"]) for sigma in sigmas]
+        + [f"{found[sigma]['ssim']:.4f}" for sigma in sigmas]
+        for case, found in cases.items()
+    ]
+    unfiltered = ["the noisy picture", "", "", ""]
+    unfiltered += [_decibel(noisy[sigma]["noisy_psnr_db"]) for sigma in sigmas]
+    lines.append([*unfiltered, *("" for _ in sigmas)])
+    (protocol, n_pictures, data) = _same(rows, "protocol", "n_pictures", "data")
+    said = (
+        f"Mean PSNR (dB) and SSIM over {n_pictures} pictures ({data}), {protocol}"
+        " protocol, true sigma given, results rounded to 8 bits."
+    )
+    return f"{_table(head, lines)}\n\n{said}"
+
+
+def _digits(rows: Rows, _: Results) -> str:
+    head = ["recordings", "engine", "version", "precision", "clips", "words"]
+    head += ["word errors", "character errors"]
+    lines = [
+        [
+            row["data"],
+            row["engine"],
+            row["engine_version"],
+            row["precision"],
+            str(row["n_utterances"]),
+            str(row["n_words"]),
+            f"{row['wer']:.2%}",
+            f"{row['cer']:.2%}",
+        ]
+        for row in rows
+    ]
+    return _table(head, lines)
+
+
+def _sharing(rows: Rows, _: Results) -> str:
+    head = ["file", "file bytes", "unique bytes", "stored bytes", "duplicate bytes"]
+    keys = ("file_bytes", "unique_bytes", "stored_bytes", "duplicate_bytes")
+    lines = [[row["file"], *(f"{row[key]:,}" for key in keys)] for row in rows]
+    return _table(head, lines)
+
+
+def _latency(rows: Rows, results: Results) -> str:
+    head = ["bundle", "engine", "version", "precision", "depth", "threads", "input"]
+    head += ["warm-up", "runs", "p50 ms", "p90 ms", "p99 ms", "load ms", "peak MB"]
+    head.append("quality")
+    lines = []
+    for row in rows:
+        if "error" in row:
+            continue
+        peak = row["peak_rss_bytes"]
+        lines.append(
+            [
+                *(row[key] for key in ("bundle", "engine", "engine_version")),
+                row["precision"],
+                _or(row["depth"], "–"),
+                *(str(row[key]) for key in ("threads", "input", "n_warmup", "n_runs")),
+                *(f"{row[key]:.2f}" for key in ("p50_ms", "p90_ms", "p99_ms")),
+                f"{row['load_ms']:.1f}",
+                NOT_MEASURED if peak is None else f"{peak / BYTES_PER_MB:.0f}",
+                _quality(row, results),
+            ]
+        )
+    table = _table(head, lines)
+    failed = [
+        f"{row['bundle']} {row['engine']} {row['precision']}: {row['error']}"
+        for row in rows
+        if "error" in row
+    ]
+    if any(row.get("short_run") for row in rows):
+        table += "\n\nShort run: published figures need 1024 runs and 60 s."
+    if failed:
+        table += f"\n\nNot measured: {'; '.join(failed)}."
+    return table
+
+
+TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
+    "denoise": _denoise,
+    "digits": _digits,
+    "sharing": _sharing,
+    "latency": _latency,
+}
+"""Results file to what makes its table; `make results` writes them in this order."""
+
+
+def _quality(row: Mapping[str, Any], results: Results) -> str:
+    """Return the quality measured with the same bundle, engine, precision and depth."""
+    keys = ("bundle", "engine", "precision", "depth")
+    for name in ("denoise", "digits"):
+        for scored in results.get(name, {"rows": ()})["rows"]:
+            if any(scored[key] != row[key] for key in keys):
+                continue
+            if scored.get("sigma") == HEADLINE_SIGMA:
+                return f"{_decibel(scored['psnr_db'])} dB at σ {HEADLINE_SIGMA:g}"
+            if scored.get("data") == UNSEEN:
+                return f"{scored['wer']:.2%} word errors"
+    return NOT_MEASURED
+
+
+def _conditions(conditions: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in conditions["versions"].items())
+    return (
+        f"Measured on {Device(**conditions['device'])}; Python"
+        f" {conditions['python']}, {versions}; {conditions['threads']} thread;"
+        f" revision {_or(conditions['revision'], 'unknown')}."
+    )
+
+
+def _same(rows: Rows, *keys: str) -> list[Any]:
+    """Return the value that all rows have under each key."""
+    for key in keys:
+        if len({row[key] for row in rows}) != 1:
+            raise DataError(f"results: rows differ in {key!r}, expected one value")
+    return [rows[0][key] for key in keys]
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    marks = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, marks, *lines])
+
+
+def _decibel(value: float | None) -> str:
+    return "no difference" if value is None else f"{value:.2f}"
+
+
+def _or(value: object, otherwise: str) -> str:
+    return otherwise if value is None else str(value)

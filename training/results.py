@@ -1,0 +1,254 @@
+"""The published figures: `python -m training.results` measures and writes them.
+
+Each of results/*.json is written whole as soon as it is measured, by calls of the
+`tiedge` command, with the conditions and a hash of the sources that it depends on. The
+README's tables follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.bench import PUBLISHED_RUNS, PUBLISHED_SECONDS
+from edge_runtime.bundle import MANIFEST, Bundle, find_bundle
+from edge_runtime.device import read_device
+from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
+from edge_runtime.errors import SettingError, TiedgeError
+from edge_runtime.files import write_text
+from edge_runtime.options import Parser
+from training.checkpoint import source_revision
+from training.connected_digits import write_digit_strings, write_joined
+from training.data import data_folder
+from training.result_tables import TABLES, UNSEEN, fill_tables, read_results
+from training.subject import TORCH, TORCH_PRECISION, committed_checkpoint
+
+ROOT = Path(__file__).parents[1]
+THREADS = 1
+N_JOINED = 100
+
+VERSIONS = ("numpy", "Pillow")
+"""Packages beside the engines, which rows name, that figures may depend on."""
+
+ENGINES = ("edge_runtime/engine.py", "edge_runtime/engines/*.py")
+SOURCES = {
+    "denoise": (
+        *ENGINES,
+        "edge_runtime/image_filter.py",
+        "edge_runtime/pictures.py",
+        "training/evaluation_pictures.py",
+        "training/scikit_image.py",
+    ),
+    "digits": (
+        *ENGINES,
+        "edge_runtime/audio.py",
+        "edge_runtime/ctc.py",
+        "edge_runtime/front_end.py",
+        "edge_runtime/resample.py",
+        "edge_runtime/transcriber.py",
+        "training/connected_digits.py",
+        "training/evaluation_speech.py",
+        "training/metrics.py",
+        "training/speech.py",
+    ),
+    "sharing": (),
+    "latency": (*ENGINES, "edge_runtime/bench.py", "edge_runtime/memory.py"),
+}
+"""Results file to the source files, beside the bundles, that decide its figures."""
+
+Row = dict[str, Any]
+Call = Callable[..., Row]
+"""Runs `tiedge` with arguments and returns its JSON object."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured, how long, and where it goes."""
+
+    denoise: str = "denoise"
+    """Bundle, by name or path."""
+    digits: str = "digits"
+    photos: str = "photos/test_CBSD68.txt"
+    """In the data folder, as are the two that follow."""
+    speech: str = "speech/free-spoken-digit"
+    strings: str = "speech/speechocean762"
+    sigmas: tuple[float, ...] = (15.0, 25.0, 50.0)
+    n_joined: int = N_JOINED
+    runs: int = PUBLISHED_RUNS
+    seconds: float = PUBLISHED_SECONDS
+    root: Path = ROOT
+    """Holds README.md and results/."""
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return self.root / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for; 1, with one line, if something could not be."""
+    parser = Parser(prog="python -m training.results", description=__doc__)
+    parser.add_argument("--only", choices=tuple(TABLES), help="one results file")
+    try:
+        only = parser.parse_args(arguments).only
+        for name in (only,) if only else TABLES:
+            make(name, Setup(), call_tiedge)
+    except TiedgeError as error:
+        print(f"results: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make(name: str, setup: Setup, call: Call) -> None:
+    """Measure one results file, write it, and bring the README's tables up to date.
+
+    What cannot be measured leaves all as it was.
+    """
+    rows = list(MEASURES[name](setup, call))
+    if not rows:
+        raise SettingError(f"{name}: nothing could be measured; no engine is installed")
+    result = {
+        "conditions": conditions(),
+        "sources_sha256": sources_sha256(name, setup),
+        "rows": rows,
+    }
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    write_text(setup.folder / f"{name}.json", text)
+    readme = setup.root / "README.md"
+    written = readme.read_text(encoding="utf-8")
+    write_text(readme, fill_tables(written, read_results(setup.folder)))
+
+
+def call_tiedge(*arguments: str) -> Row:
+    """Return what `tiedge ARGUMENTS --json` prints; its progress goes to stderr."""
+    command = [sys.executable, "-m", "tiedge", *arguments, "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode and not done.stdout:
+        raise SettingError(f"tiedge {' '.join(arguments)}: failed, see above")
+    row: Row = json.loads(done.stdout)
+    return row
+
+
+def conditions() -> Row:
+    """Return what figures depend on and no row says."""
+    return {
+        "device": asdict(read_device()),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in VERSIONS},
+        "threads": THREADS,
+        "revision": source_revision(),
+    }
+
+
+def sources_sha256(name: str, setup: Setup) -> str:
+    """Return one hash of a results file's sources and of the bundles measured."""
+    paths = [path for glob in SOURCES[name] for path in sorted(ROOT.glob(glob))]
+    for task in ("denoise", "digits"):
+        if name not in ("denoise", "digits") or name == task:
+            paths.append(find_bundle(getattr(setup, task)).folder / MANIFEST)
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _denoise(setup: Setup, call: Call) -> Iterator[Row]:
+    photos = str(data_folder() / setup.photos)
+    for case in _cases(setup.denoise):
+        for sigma in setup.sigmas:
+            evaluate = ("evaluate", setup.denoise, "--data", photos, *case)
+            found = call(*evaluate, "--sigma", f"{sigma:g}", "--depth", "all")
+            same = _only(found, "bundle engine engine_version precision threads sigma")
+            same |= _only(found, "protocol seed n_pictures noisy_psnr_db")
+            for row in found["rows"]:
+                figures = _only(row, "depth psnr_db ssim")
+                yield same | {"data": setup.photos} | figures
+
+
+def _digits(setup: Setup, call: Call) -> Iterator[Row]:
+    speech, strings = data_folder() / setup.speech, data_folder() / setup.strings
+    unseen = ("split_speaker_disjoint", "dev")
+    with tempfile.TemporaryDirectory() as scratch:
+        tests = {
+            UNSEEN: (speech, "--where", "=".join(unseen)),
+            "the same, joined with gaps": (
+                write_joined(speech, [unseen], Path(scratch) / "a", setup.n_joined),
+            ),
+            "speechocean762, digit strings of its test set": (
+                write_digit_strings(strings, [("split", "test")], Path(scratch) / "b"),
+            ),
+        }
+        for label, (data, *where) in tests.items():
+            for case in _cases(setup.digits):
+                evaluate = ("evaluate", setup.digits, "--data", str(data), *where)
+                found = call(*evaluate, *case)
+                yield _only(
+                    found,
+                    "bundle engine engine_version precision depth threads"
+                    " n_utterances n_left_out n_words n_errors wer cer",
+                ) | {"data": label}
+
+
+def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
+    for name in (setup.denoise, setup.digits):
+        for model in find_bundle(name).models:
+            sharing = model.sharing
+            yield {
+                "file": model.path.name,
+                "precision": model.precision,
+                "file_bytes": model.bytes,
+                "unique_bytes": sharing.unique_bytes,
+                "stored_bytes": sharing.stored_bytes,
+                "duplicate_bytes": sharing.duplicate_bytes,
+            }
+
+
+def _latency(setup: Setup, call: Call) -> Iterator[Row]:
+    long_enough = ("--runs", str(setup.runs), "--seconds", f"{setup.seconds:g}")
+    for name in (setup.denoise, setup.digits):
+        found = call("bench", name, "--all", *long_enough, "--threads", str(THREADS))
+        yield from ({"bundle": found["bundle"], **row} for row in found["rows"])
+
+
+MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
+    "denoise": _denoise,
+    "digits": _digits,
+    "sharing": _sharing,
+    "latency": _latency,
+}
+
+
+def _cases(name: str) -> list[tuple[str, ...]]:
+    """Return the options of every engine and file of a bundle that can be run here."""
+    bundle: Bundle = find_bundle(name)
+    cases = [
+        (engine, model.precision)
+        for engine in installed_engines()
+        for model in bundle.models
+        if model.format == FORMAT_OF_ENGINE[engine]
+    ]
+    if committed_checkpoint(name) is not None:
+        cases.append((TORCH, TORCH_PRECISION))
+    return [
+        ("--engine", engine, "--precision", precision, "--threads", str(THREADS))
+        for engine, precision in cases
+    ]
+
+
+def _only(row: Row, keys: str) -> Row:
+    return {key: row[key] for key in keys.split()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

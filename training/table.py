@@ -1,0 +1,48 @@
+"""Tables of data: tab-separated rows, some of which are asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_runtime.errors import DataError
+
+TABLE_ENDING = ".tsv"
+
+
+def read_rows(
+    path: Path, columns: Sequence[str], where: Sequence[tuple[str, str]]
+) -> list[dict[str, str]]:
+    """Return the rows of a table that fit all of `where`; none may be left.
+
+    The table is tab-separated without quoting; each of `where` is a column and the
+    value it must have. Raises DataError for a table that cannot be read, and where it
+    lacks one of `columns` or a column of `where`.
+    """
+    rows = _all_rows(path)
+    for column in (*columns, *(column for column, _ in where)):
+        if column not in rows[0]:
+            raise DataError(
+                f"{path}: no column {column!r}, expected one of"
+                f" {' '.join(name for name in rows[0] if name)}"
+            )
+    return [row for row in rows if all(row[c] == value for c, value in where)]
+
+
+def _all_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no table can be read: {error}") from error
+    if not rows:
+        raise DataError(f"{path}: no rows")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise DataError(
+                f"{path}, line {number}: expected {len(reader.fieldnames or ())}"
+                " values separated by tabs"
+            )
+    return rows
