@@ -17,6 +17,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 DEFINED_BY := pyproject.toml constraints.txt
 BUNDLES := edge_runtime/bundles
+TFLITE_RUNTIME := $(VENV)/tflite-runtime/bin/python
 
 # Programs that tests use, and the Debian package of each.
 SYSTEM := chromium:chromium espeak-ng:espeak-ng g++:g++
@@ -35,9 +36,13 @@ demo: $(VENV)/.demo $(VENV)/.engines  ## check the ready-made bundles, measure t
 	exec $(BIN)/tiedge serve --port $(PORT)
 
 test: lint  ## install everything that tests need, then lint, types and all tests
-	@TIEDGE_DATA=$(DATA) $(BIN)/python -m pytest
+	@export TIEDGE_DATA=$(DATA)
+	if [ -x $(TFLITE_RUNTIME) ]; then
+	    export TIEDGE_TFLITE_RUNTIME_PYTHON=$(abspath $(TFLITE_RUNTIME))
+	fi
+	$(BIN)/python -m pytest
 
-environment: $(VENV)/.test system  ## all that `make test` installs, and nothing run
+environment: $(VENV)/.test $(VENV)/.tflite-runtime system  ## all that `make test` installs, and nothing run
 
 lint: environment  ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -50,8 +55,8 @@ test-device: environment  ## the built wheel in an environment of its own, witho
 campaign: environment  ## the long measurements; writes results/ (hours)
 	@TIEDGE_DATA=$(DATA) $(BIN)/python -m pytest -m campaign
 
-results: environment  ## measure the published figures anew: results/ and the README's tables (an hour; ONLY=denoise)
-	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY))
+results: environment  ## measure the published figures anew: results/ and the README's tables (an hour; ONLY=denoise, SHORT=1)
+	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
 bundles: environment  ## rebuild the ready-made bundles from the committed checkpoints
 	@for checkpoint in training/checkpoints/*/; do
@@ -102,6 +107,17 @@ $(VENV)/.test: $(DEFINED_BY) | $(BIN)/python
 	$(INSTALL) "$$(grep '^torch==' constraints.txt)" \
 	    -e '.[train,export,demo,evaluate,test]'
 	touch $@ $(VENV)/.demo $(VENV)/.engines
+
+# An environment of its own: tflite-runtime needs numpy 1, and has wheels for Python
+# 3.11 at most. Its tests are skipped by name where it cannot be had.
+$(VENV)/.tflite-runtime: | $(BIN)/python
+	@$(PYTHON) -m venv $(VENV)/tflite-runtime
+	if ! $(TFLITE_RUNTIME) -m pip install -qq --disable-pip-version-check \
+	    tflite-runtime==2.14.0 numpy==1.26.4 Pillow; then
+	    echo "tflite-runtime cannot be installed here: its tests are skipped"
+	    rm -rf $(VENV)/tflite-runtime
+	fi
+	touch $@
 
 .PHONY: system
 system:

@@ -52,21 +52,19 @@ EXTRA_OF_PACKAGE = {
     "ai_edge_quantizer": "export",
     "executorch": "export",
     "fastapi": "demo",
-    "jiwer": "evaluate",
     "lightning": "train",
     "litert_torch": "export",
     "matplotlib": "train",
-    "multipart": "demo",
     "safetensors": "train",
     "skimage": "evaluate",
     "soundfile": "evaluate",
-    "soxr": "evaluate",
     "tensorboard": "train",
     "tensorflow": "tensorflow",
     "tflite_runtime": "tflite-runtime",
     "torch": "train",
     "torchao": "export",
     "uvicorn": "demo",
+    "websockets": "demo",
 }
 """Which extra brings a package that a verb may find missing."""
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-import tempfile
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,8 +22,8 @@ from edge_runtime.errors import PictureError
 from edge_runtime.image_filter import ImageFilter
 from edge_runtime.pictures import (
     add_noise,
+    decode_picture,
     psnr_db,
-    read_picture,
     to_8_bits,
     to_float,
 )
@@ -108,14 +106,7 @@ def _decode(body: bytes, max_picture_px: int) -> NDArray[np.uint8]:
     """Return an uploaded picture as (Y, X, 3) 8-bit RGB; raises PictureError."""
     if not body:
         raise PictureError("upload: empty, expected a picture file")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "upload")
-        path.write_bytes(body)
-        try:
-            picture = read_picture(path)
-        except PictureError as error:
-            # The visitor knows no path of this machine.
-            raise PictureError(str(error).replace(str(path), "upload")) from error
+    picture = decode_picture(body, "upload")
     height_px, width_px, _ = picture.shape
     if height_px * width_px > max_picture_px:
         raise PictureError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,29 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises PictureError if the file is missing, is no picture, is cut short or has
     more than MAX_PICTURE_PX pixels.
     """
-    if not path.is_file():
-        raise PictureError(f"{path}: no such file")
     try:
-        with Image.open(path) as image:
-            return _to_rgb(image, str(path))
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: no such file") from error
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
+    return decode_picture(data, str(path))
+
+
+def decode_picture(data: bytes, where: str) -> NDArray[np.uint8]:
+    """Return an encoded picture as `read_picture` does; `where` begins its errors."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return _to_rgb(image, where)
     except PictureError:
         raise
     except UnidentifiedImageError as error:
         raise PictureError(
-            f"{path}: not a picture that can be read; expected JPEG, PNG, BMP, TIFF"
+            f"{where}: not a picture that can be read; expected JPEG, PNG, BMP, TIFF"
             " or WebP"
         ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{path}: damaged picture: {error}") from error
+        raise PictureError(f"{where}: damaged picture: {error}") from error
 
 
 def _to_rgb(image: Image.Image, where: str) -> NDArray[np.uint8]:

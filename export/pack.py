@@ -1,4 +1,4 @@
-"""From a plan to a bundle: convert, audit, prove, measure, write whole or not at all."""
+"""From a plan to a bundle: convert, audit, prove, measure; whole or not at all."""
 
 from __future__ import annotations
 
@@ -142,6 +142,14 @@ def _convert(plan: Plan, format: str, precision: str) -> bytes:
 
 
 def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
+    if report.duplicate_bytes and not allow_duplicates:
+        first = report.duplicates[0]
+        way_out = "; --allow-duplicates packs it all the same"
+        raise SharingError(
+            f"{where}: {report.duplicate_bytes} duplicate bytes in"
+            f" {len(report.duplicates)} constants, expected 0; first {first.name!r}:"
+            f" {first.reason}{'' if report.missing else way_out}"
+        )
     if report.duplicate_bytes and not allow_duplicates:
         first = report.duplicates[0]
         way_out = "; --allow-duplicates packs it all the same"
@@ -306,7 +314,9 @@ def _replacing_folder(output: Path) -> Iterator[Path]:
         yield draft
         _swap(draft, output, holder / "old")
     except OSError as error:
-        raise SettingError(f"{output}: cannot be written: {error}") from error
+        raise SettingError(
+            f"{output}: cannot be written: {error.strerror or error}"
+        ) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

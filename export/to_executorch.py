@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from operator import attrgetter
-from functools import reduce
 
 import torch
 from torch.export import ExportedProgram, export

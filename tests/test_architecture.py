@@ -27,13 +27,11 @@ NEVER_ON_A_DEVICE = {"torch", "lightning", "fastapi", "executorch", "litert_torc
 
 ONE_FILE_EACH = {
     "ai_edge_quantizer",
-    "jiwer",
     "lightning",
     "litert_torch",
     "matplotlib",
     "skimage",
     "soundfile",
-    "soxr",
     "tensorflow",
     "tflite_runtime",
     "uvicorn",

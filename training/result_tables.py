@@ -59,8 +59,8 @@ def _denoise(rows: Rows, _: Results) -> str:
     head += [f"{what} σ {sigma:g}" for what in ("PSNR", "SSIM") for sigma in sigmas]
     lines = [
         [*map(str, case)]
-        + [_decibel(found[sigma]["psnr_db"]) for sigma in sigmas]
-        + [f"{found[sigma]['ssim']:.4f}" for sigma in sigmas]
+        + [_decibel(found[s]["psnr_db"]) if s in found else "–" for s in sigmas]
+        + [f"{found[s]['ssim']:.4f}" if s in found else "–" for s in sigmas]
         for case, found in cases.items()
     ]
     unfiltered = ["the noisy picture", "", "", ""]

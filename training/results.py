@@ -29,12 +29,21 @@ from edge_runtime.options import Parser
 from training.checkpoint import source_revision
 from training.connected_digits import write_digit_strings, write_joined
 from training.data import data_folder
-from training.result_tables import TABLES, UNSEEN, fill_tables, read_results
+from training.result_tables import (
+    HEADLINE_SIGMA,
+    TABLES,
+    UNSEEN,
+    fill_tables,
+    read_results,
+)
 from training.subject import TORCH, TORCH_PRECISION, committed_checkpoint
 
 ROOT = Path(__file__).parents[1]
 THREADS = 1
 N_JOINED = 100
+ENGINE, PRECISION = "litert", "int8"
+"""What a device runs by default; measured at every noise level."""
+SHORT_RUNS, SHORT_SECONDS = 100, 2.0
 
 VERSIONS = ("numpy", "Pillow")
 """Packages beside the engines, which rows name, that figures may depend on."""
@@ -98,10 +107,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for; 1, with one line, if something could not be."""
     parser = Parser(prog="python -m training.results", description=__doc__)
     parser.add_argument("--only", choices=tuple(TABLES), help="one results file")
+    parser.add_argument(
+        "--short", action="store_true", help="latencies from short runs, which say so"
+    )
     try:
-        only = parser.parse_args(arguments).only
-        for name in (only,) if only else TABLES:
-            make(name, Setup(), call_tiedge)
+        options = parser.parse_args(arguments)
+        setup = Setup(runs=SHORT_RUNS, seconds=SHORT_SECONDS)
+        for name in (options.only,) if options.only else TABLES:
+            make(name, setup if options.short else Setup(), call_tiedge)
     except TiedgeError as error:
         print(f"results: {error}", file=sys.stderr)
         return 1
@@ -166,7 +179,9 @@ def sources_sha256(name: str, setup: Setup) -> str:
 def _denoise(setup: Setup, call: Call) -> Iterator[Row]:
     photos = str(data_folder() / setup.photos)
     for case in _cases(setup.denoise):
-        for sigma in setup.sigmas:
+        # The other engines and precisions are there to be compared at one noise level.
+        default = ENGINE in case and PRECISION in case
+        for sigma in setup.sigmas if default else (HEADLINE_SIGMA,):
             evaluate = ("evaluate", setup.denoise, "--data", photos, *case)
             found = call(*evaluate, "--sigma", f"{sigma:g}", "--depth", "all")
             same = _only(found, "bundle engine engine_version precision threads sigma")

@@ -20,6 +20,9 @@ NO_SOURCE = (
     "no bundle.json, so the source is unknown: every distinct content counts as a"
     " weight, and copies that were folded, converted or transposed cannot be told"
 )
+CHECKPOINT_FILE = "recipe.json"
+"""What tells a checkpoint's folder from a bundle's."""
+
 NOT_READ = "as bundle.json says; to read it from the file, install ai-edge-litert"
 NULLS = {"engine": None, "precision": None, "depth": None, "threads": None}
 
@@ -46,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     path = Path(options.target)
     if path.is_file():
         _inspect_file(path, options.json)
+    elif (path / CHECKPOINT_FILE).is_file():
+        _inspect_checkpoint(path, options.json)
     else:
         _inspect_bundle(find_bundle(options.target), options.json)
     return 0
@@ -63,6 +68,18 @@ def _inspect_file(path: Path, json: bool) -> None:
         return
     print(f"{path}: {len(data):,} bytes, {model_format}")
     print(NO_SOURCE)
+    print(sharing_table(report))
+
+
+def _inspect_checkpoint(path: Path, json: bool) -> None:
+    # Late: a checkpoint needs torch, a bundle does not.
+    from export.checkpoint_report import checkpoint_report
+
+    report = checkpoint_report(path)
+    if json:
+        print_json(file_result(path, "checkpoint", report))
+        return
+    print(f"{path}: checkpoint")
     print(sharing_table(report))
 
 
@@ -101,7 +118,7 @@ def file_result(path: Path, model_format: str, report: SharingReport) -> dict[st
             {
                 "path": path.name,
                 "format": model_format,
-                "source_known": False,
+                "source_known": model_format == "checkpoint",
                 **_remarks(report),
             }
         ],
@@ -293,7 +310,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "target",
         metavar="BUNDLE_OR_FILE",
-        help="a ready-made bundle, the path of one, or a .tflite or .pte file",
+        help="a ready-made bundle, the path of one, a .tflite or .pte file, or the"
+        " folder of a checkpoint",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,10 @@ from export.plan import (
     source_weights,
     weights_sha256,
 )
-from training.checkpoint import load_into, read_weights
 from training.data import data_folder
 from training.denoiser import UNSHUFFLE_PX, Denoiser
-from training.recipe import restore
-from training.recipes.denoise import DenoiseRecipe, crop_even
+from training.recipes.denoise import crop_even
+from training.trained import TrainedDenoiser
 
 TILE_PX = 256
 N_CALIBRATION = 24
@@ -75,12 +74,9 @@ class Tile(nn.Module):
         return ((picture - noise.reshape(batch, y, x, channels)).clamp(0.0, 1.0),)
 
 
-def denoise_plan(checkpoint: Path, record: dict[str, Any]) -> Plan:
+def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
     """Return the plan of a `denoise` checkpoint."""
-    recipe = restore(DenoiseRecipe, record["settings"], checkpoint)
-    network = Denoiser(recipe.channels, recipe.depths, recipe.reach)
-    load_into(network, read_weights(checkpoint), checkpoint)
-    network.eval()
+    recipe, network = trained.recipe, trained.network
     source = source_weights(network)
     photos = data_folder() / "photos"
     return Plan(

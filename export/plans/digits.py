@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,11 @@ from export.plan import (
     source_weights,
     weights_sha256,
 )
-from training.checkpoint import load_into, read_weights
 from training.data import data_folder
 from training.evaluation_speech import bundle_reader, evaluate_speech
 from training.network_reader import network_reader
-from training.recipe import restore
-from training.recipes.digits import DigitsRecipe
 from training.speech import ALPHABET, BLANK, read_clip, read_table
+from training.trained import TrainedTranscriber
 from training.transcriber import TranscriberNetwork, TranscriberStep
 
 N_HELD_OUT_CLIPS = 6
@@ -34,15 +32,10 @@ UNSEEN = ("split_speaker_disjoint", "dev")
 """The speaker of free-spoken-digit that training never heard."""
 
 
-def digits_plan(checkpoint: Path, record: dict[str, Any]) -> Plan:
+def digits_plan(trained: TrainedTranscriber, record: Mapping[str, Any]) -> Plan:
     """Return the plan of a `digits` checkpoint."""
-    recipe = restore(DigitsRecipe, record["settings"], checkpoint)
+    recipe, network = trained.recipe, trained.network
     front_end = FrontEnd()
-    network = TranscriberNetwork(
-        front_end.n_mels, recipe.hidden, recipe.layers, len(ALPHABET), recipe.dropout
-    )
-    load_into(network, read_weights(checkpoint), checkpoint)
-    network.eval()
     step = TranscriberStep(network, recipe.chunk_frames).eval()
     source = source_weights(network)
     chunks = _chunks(step, front_end)

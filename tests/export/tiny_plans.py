@@ -47,9 +47,9 @@ CLIP_SAMPLES = 2400
 
 
 @cache
-def denoiser() -> Denoiser:
+def denoiser(depths: tuple[int, ...] = DEPTHS) -> Denoiser:
     torch.manual_seed(0)
-    return spread(Denoiser(CHANNELS, DEPTHS, reach=(1,) * max(DEPTHS)))
+    return spread(Denoiser(CHANNELS, depths, reach=(1,) * max(depths)))
 
 
 def spread(network: Any) -> Any:
@@ -60,13 +60,13 @@ def spread(network: Any) -> Any:
     return network.eval()
 
 
-def denoiser_plan() -> Plan:
+def denoiser_plan(depths: tuple[int, ...] = DEPTHS) -> Plan:
     """Return a plan like `denoise`, on noise instead of photographs."""
-    network = denoiser()
+    network = denoiser(depths)
     return picture_plan(
         network,
-        {depth: Tile(network, depth) for depth in DEPTHS},
-        {depth: network.receptive_radius_px(depth) for depth in DEPTHS},
+        {depth: Tile(network, depth) for depth in depths},
+        {depth: network.receptive_radius_px(depth) for depth in depths},
     )
 
 
