@@ -63,8 +63,9 @@ def export_bundle(plan: Plan, order: Order, say: Say) -> Bundle:
     stood in `order.output` before stands there still.
     """
     with _replacing_folder(order.output) as folder:
+        converter = _Converter(plan)
         built = [
-            _build(plan, order, format, precision, folder, say)
+            _build(converter, order, format, precision, folder, say)
             for format in order.formats
             for precision in order.precisions
         ]
@@ -85,11 +86,17 @@ class _Built:
 
 
 def _build(
-    plan: Plan, order: Order, format: str, precision: str, folder: Path, say: Say
+    converter: _Converter,
+    order: Order,
+    format: str,
+    precision: str,
+    folder: Path,
+    say: Say,
 ) -> _Built:
+    plan = converter.plan
     path = folder / f"{plan.name}.{precision}{ENDINGS[format]}"
     say(f"{path.name}: converting")
-    data = _convert(plan, format, precision)
+    data = converter.convert(format, precision)
     path.write_bytes(data)
     report = audit(data, format, plan.source, path.name)
     _check_sharing(path.name, report, order.allow_duplicates)
@@ -125,20 +132,30 @@ def _build(
     return _Built(replace(model, parity=parity), report)
 
 
-def _convert(plan: Plan, format: str, precision: str) -> bytes:
-    # Each converter is a large package of its own; an export of one format needs one.
-    if format == "pte":
-        from export.to_executorch import to_executorch
+class _Converter:
+    """A plan's conversions; the fp32 `.tflite`, which int8 starts from, is made once.
 
-        return to_executorch(plan, precision)
-    from export.to_tflite import to_tflite
+    Each converter is a large package of its own: an export of one format needs one.
+    """
 
-    data = to_tflite(plan)
-    if precision == "fp32":
-        return data
-    from export.quantize_tflite import quantize_tflite
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._tflite: bytes | None = None
 
-    return quantize_tflite(data, plan)
+    def convert(self, format: str, precision: str) -> bytes:
+        if format == "pte":
+            from export.to_executorch import to_executorch
+
+            return to_executorch(self.plan, precision)
+        if self._tflite is None:
+            from export.to_tflite import to_tflite
+
+            self._tflite = to_tflite(self.plan)
+        if precision == "fp32":
+            return self._tflite
+        from export.quantize_tflite import quantize_tflite
+
+        return quantize_tflite(self._tflite, self.plan)
 
 
 def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
@@ -193,7 +210,7 @@ def _measured(plan: Plan, draft: Bundle, built: _Built, say: Say) -> _Built:
                 reference_value=metric.reference_value,
                 n=metric.n,
                 data=metric.data,
-                conditions=metric.conditions,
+                conditions=f"{model.precision}, {metric.conditions}",
             )
         )
     return replace(built, model=replace(built.model, metrics=tuple(rows)))
@@ -279,15 +296,15 @@ def _card(plan: Plan, models: Sequence[ModelFile]) -> str:
             "",
             "## Measured",
             "",
-            f"{first.data}; {first.conditions}; n = {first.n}.",
+            f"{first.data}; n = {first.n}.",
             "",
-            f"| file | engine | {first.name} | PyTorch module |",
-            "|---|---|---|---|",
+            f"| file | engine | conditions | {first.name} | PyTorch module |",
+            "|---|---|---|---|---|",
         ]
         for model, metric in rows:
             lines.append(
-                f"| `{model.path.name}` | {metric.engine} | {metric.value:.4g}"
-                f" | {metric.reference_value:.4g} |"
+                f"| `{model.path.name}` | {metric.engine} | {metric.conditions}"
+                f" | {metric.value:.4g} | {metric.reference_value:.4g} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TextIO
+
+STDOUT_STDERR = (1, 2)
 
 
-@contextlib.contextmanager
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep what converters log, warn and print from the terminal; errors still raise.
 
     Their native parts write to the file descriptors, so those are led away too.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
-        warnings.simplefilter("ignore")
-        kept = [(fd, os.dup(fd)) for fd in (1, 2)]
-        try:
-            for fd, _ in kept:
-                os.dup2(nowhere.fileno(), fd)
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for fd, copy in kept:
-                os.dup2(copy, fd)
-                os.close(copy)
-            logging.disable(before)
+    try:
+        with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
+            warnings.simplefilter("ignore")
+            with (
+                _descriptors_to(nowhere),
+                redirect_stdout(nowhere),
+                redirect_stderr(nowhere),
+            ):
+                yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _descriptors_to(nowhere: TextIO) -> Iterator[None]:
+    """Lead the file descriptors of stdout and stderr away, and then back again."""
+    streams = (sys.stdout, sys.stderr)  # a log handler may hold on to one of them
+    for stream in streams:
+        stream.flush()
+    kept = [os.dup(descriptor) for descriptor in STDOUT_STDERR]
+    try:
+        for descriptor in STDOUT_STDERR:
+            os.dup2(nowhere.fileno(), descriptor)
+        yield
+    finally:
+        for stream in streams:
+            stream.flush()
+        for descriptor, copy in zip(STDOUT_STDERR, kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)

@@ -11,8 +11,10 @@ A run that goes on also has `state.safetensors`: weights, average, optimizer, st
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +51,12 @@ def save_weights(
     weights: dict[str, Tensor],
     step: int,
     metrics: dict[str, float],
+    origin: dict[str, Any] | None = None,
 ) -> None:
-    """Write the weights and the record of how they came about, each atomically."""
+    """Write the weights and the record of how they came about, each atomically.
+
+    `origin` says which checkpoint the run started from; None for fresh weights.
+    """
     with replacing(folder / WEIGHTS_FILE) as temporary:
         save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
     record = {
@@ -61,8 +67,19 @@ def save_weights(
         "revision": source_revision(),
         "step": step,
         "metrics": metrics,
+        "origin": origin,
     }
     write_text(folder / RECIPE_FILE, json.dumps(record, indent=2) + "\n")
+
+
+def origin_of(checkpoint: Path, freeze: Sequence[str]) -> dict[str, Any]:
+    """Return what a run's record says of the checkpoint that it starts from."""
+    weights = (checkpoint / WEIGHTS_FILE).read_bytes()
+    return {
+        "checkpoint": checkpoint.name,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "freeze": list(freeze),
+    }
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -22,10 +22,13 @@ from torch.utils.tensorboard import SummaryWriter
 from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.files import write_text
 from training.checkpoint import (
+    RECIPE_FILE,
     STATE_FILE,
     Progress,
     initialize,
     load_state,
+    origin_of,
+    read_record,
     read_weights,
     save_state,
     save_weights,
@@ -73,8 +76,12 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
     optimizer = torch.optim.Adam(_groups(network, task.gentle), recipe.learning_rate)
     average = {k: v.clone() for k, v in network.state_dict().items()}
     progress = Progress(step=0, best_score=-math.inf, best_step=0)
+    origin = None
+    if start.checkpoint is not None:
+        origin = origin_of(start.checkpoint, start.freeze)
     if start.resume:
         progress = load_state(output, network, average, optimizer)
+        origin = _origin_before(output)
         fabric.print(f"resuming at step {progress.step}", file=sys.stderr)
     wrapped, optimizer = fabric.setup(network, optimizer)
     average = fabric.to_device(average)
@@ -116,7 +123,7 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
             score = metrics[task.score]
             if score > progress.best_score:
                 progress = replace(progress, best_score=score, best_step=done)
-                save_weights(output, name, recipe, average, done, metrics)
+                save_weights(output, name, recipe, average, done, metrics, origin)
             progress = replace(progress, step=done)
             save_state(output, network, average, optimizer, progress)
             seconds = time.monotonic() - clock
@@ -154,6 +161,14 @@ def _check_output(output: Path, start: Start) -> None:
 
 def _seed_of_step(seed: int, step: int) -> int:
     return seed * 1_000_003 + step + 1
+
+
+def _origin_before(output: Path) -> dict[str, Any] | None:
+    """Return the origin that an interrupted run recorded, if it got that far."""
+    if not (output / RECIPE_FILE).is_file():
+        return None
+    origin: dict[str, Any] | None = read_record(output).get("origin")
+    return origin
 
 
 def _groups(network: nn.Module, gentle: tuple[str, ...]) -> list[dict[str, Any]]:

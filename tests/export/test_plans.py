@@ -1,0 +1,194 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edge_runtime.errors import DataError
+from edge_runtime.pictures import PICTURE_PEAK
+from export.plan import Plan, source_weights, weights_sha256
+from export.plans import plan_of
+from export.plans.denoise import N_CALIBRATION, TILE_PX, Tile
+from tests.export.tiny_plans import spread
+from training.checkpoint import save_weights
+from training.data import data_folder
+from training.denoiser import Denoiser
+from training.recipe import Recipe
+from training.recipes.denoise import DenoiseRecipe
+from training.recipes.digits import DigitsRecipe
+from training.transcriber import TranscriberStep
+
+DEPTHS = (1, 2, 4)
+REACH = (1, 2, 1, 3)
+"""Wider at some steps, so that the radius is more than a count of steps."""
+
+
+def has_data() -> bool:
+    try:
+        return data_folder().is_dir()
+    except DataError:
+        return False
+
+
+needs_data = pytest.mark.skipif(
+    not has_data(), reason="TIEDGE_DATA: no photographs and recordings"
+)
+
+
+def checkpoint(folder: Path, name: str, recipe: Recipe, network: Any) -> Path:
+    """Return a checkpoint of random weights."""
+    save_weights(folder, name, recipe, spread(network).state_dict(), 7, {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> Denoiser:
+    torch.manual_seed(0)
+    network: Denoiser = spread(Denoiser(4, DEPTHS, REACH))
+    return network
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_tile_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) -> None:
+    """Rows and columns first, one depth, clipped: the same picture."""
+    picture = 2.0 * torch.rand(1, 12, 20, 3) - 0.5
+    sigma = torch.full((1, 1, 1, 1), 0.1)
+
+    with torch.no_grad():
+        channels_first = picture.permute(0, 3, 1, 2)  # (1, 3, Y, X)
+        expected = denoiser.at_depth(channels_first, sigma, depth).clamp(0.0, 1.0)
+        (found,) = Tile(denoiser, depth)(picture, sigma)
+
+    torch.testing.assert_close(expected.permute(0, 2, 3, 1), found, rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_an_output_pixel_sees_as_far_as_the_radius(
+    denoiser: Denoiser, depth: int
+) -> None:
+    """What changes at the radius is seen, what changes one pixel further is not."""
+    radius = denoiser.receptive_radius_px(depth)
+    row = 2 * radius
+    moved = _changed_rows(denoiser, depth, n_rows=4 * radius, row=row)
+
+    assert radius == np.abs(moved - row).max()
+
+
+def _changed_rows(
+    denoiser: Denoiser, depth: int, n_rows: int, row: int
+) -> np.ndarray[Any, Any]:
+    """Return the rows whose output changes when one row of the input does.
+
+    Doubles, and weights of one sign: nothing is lost to rounding or to the ReLU.
+    """
+    network = copy.deepcopy(denoiser).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()
+        before = torch.rand(1, 3, n_rows, 8, dtype=torch.float64)
+        after = before.clone()
+        after[:, :, row] += 1.0
+        sigma = torch.full((1, 1, 1, 1), 0.1, dtype=torch.float64)
+        difference = network.at_depth(after, sigma, depth) - network.at_depth(
+            before, sigma, depth
+        )
+    return np.flatnonzero(difference.abs().amax(dim=(0, 1, 3)).numpy())
+
+
+@pytest.fixture(scope="module")
+def denoise_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    recipe = DenoiseRecipe(channels=4, depths=DEPTHS, reach=REACH)
+    folder = tmp_path_factory.mktemp("denoise")
+    return plan_of(checkpoint(folder, "denoise", recipe, recipe.network()))
+
+
+@needs_data
+def test_denoise_has_an_entry_point_per_depth(denoise_plan: Plan) -> None:
+    """Names, depths and radii are those of the recipe."""
+    radii = denoise_plan.facts["picture"]["radius_px"]
+
+    assert [(f"depth_{d}", d) for d in DEPTHS] == [
+        (entry.name, entry.depth) for entry in denoise_plan.entry_points
+    ]
+    assert {"1": 9, "2": 17, "4": 33} == radii
+
+
+@needs_data
+def test_denoise_calibrates_on_every_noise_level(denoise_plan: Plan) -> None:
+    """Sigma runs from 0 to the strongest, and no tile is shown twice."""
+    levels = [tile["sigma"].item() for tile in denoise_plan.calibration]
+
+    assert N_CALIBRATION == len(levels)
+    np.testing.assert_allclose(
+        np.linspace(0.0, 55.0 / PICTURE_PEAK, N_CALIBRATION), levels, rtol=1e-6
+    )
+    assert (1, TILE_PX, TILE_PX, 3) == denoise_plan.calibration[0]["picture"].shape
+
+
+@needs_data
+def test_denoise_is_proved_on_what_it_was_not_calibrated_on(
+    denoise_plan: Plan,
+) -> None:
+    """No held-out tile is a calibration tile."""
+    seen = {tile["picture"].tobytes() for tile in denoise_plan.calibration}
+
+    assert not seen & {tile["picture"].tobytes() for tile in denoise_plan.held_out}
+
+
+@needs_data
+def test_digits_has_the_tensors_of_its_step(tmp_path: Path) -> None:
+    """Inputs, outputs and states are named and shaped as the module takes them."""
+    recipe = DigitsRecipe(hidden=8)
+    network = recipe.network()
+    folder = checkpoint(tmp_path, "digits", recipe, network)
+    plan = plan_of(folder)
+    step = TranscriberStep(network.eval(), recipe.chunk_frames)
+    inputs = step.example_inputs()
+    with torch.no_grad():
+        outputs = step(*inputs)
+
+    assert [tuple(tensor.shape) for tensor in inputs] == [t.shape for t in plan.inputs]
+    assert [tuple(tensor.shape) for tensor in outputs] == [
+        t.shape for t in plan.outputs
+    ]
+    assert [s.input for s in step.state_tensors()] == [
+        state["input"] for state in plan.facts["states"]
+    ]
+    for chunk in (*plan.calibration, *plan.held_out):
+        assert [(t.name, t.shape) for t in plan.inputs] == [
+            (name, values.shape) for name, values in chunk.items()
+        ]
+
+
+@needs_data
+def test_digits_is_proved_with_states_that_speech_leaves(tmp_path: Path) -> None:
+    """Beyond a clip's first chunk, states are no longer zero."""
+    recipe = DigitsRecipe(hidden=8)
+    folder = checkpoint(tmp_path, "digits", recipe, recipe.network())
+    plan = plan_of(folder)
+
+    assert any(chunk["gru_0"].any() for chunk in plan.held_out)
+
+
+def test_a_weight_with_two_names_is_one_source_weight() -> None:
+    """A parameter counts once; its further names are aliases; buffers do not count."""
+    layer = torch.nn.Linear(3, 2, bias=False)
+    network = torch.nn.Sequential(layer, torch.nn.BatchNorm1d(2, affine=False), layer)
+    (weight,) = source_weights(network)
+
+    assert ("0.weight", ("2.weight",)) == (weight.name, weight.aliases)
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), weight.values)
+
+
+def test_the_hash_of_all_weights_follows_their_values() -> None:
+    """Equal weights have one hash, and a changed one another."""
+    layer = torch.nn.Linear(3, 2)
+    before = weights_sha256(source_weights(layer))
+    same = weights_sha256(source_weights(copy.deepcopy(layer)))
+    with torch.no_grad():
+        layer.bias += 1.0
+
+    assert before == same
+    assert before != weights_sha256(source_weights(layer))

@@ -1,0 +1,118 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edge_runtime.errors import EngineError, ParityError, SharingError
+from export import to_executorch as exporter
+from export.pack import Order, export_bundle
+from export.plan import EntryPoint
+from export.to_executorch import to_executorch, untie
+from tests.export.conftest import Exported
+from tests.export.tiny_plans import DEPTHS, denoiser, denoiser_plan, picture_plan
+
+STEPS = max(DEPTHS)
+
+
+def test_untie_gives_each_further_use_a_copy() -> None:
+    """Every use reads a constant of its own; what is computed stays the same."""
+    entry = denoiser_plan().entry_points[-1]
+    inputs = (torch.rand(1, 8, 8, 3), torch.rand(1, 1, 1, 1))
+    graph = torch.export.export(entry.module, inputs).module()
+    (before,) = graph(*inputs)
+
+    n_copies = untie(graph)
+
+    (after,) = graph(*inputs)
+    readers = Counter(
+        str(source.target)
+        for node in graph.graph.nodes
+        for source in node.all_input_nodes
+        if source.op == "get_attr"
+    )
+    assert 2 * (STEPS - 1) == n_copies
+    assert {1} == set(readers.values())
+    assert torch.equal(before, after)
+
+
+def test_untie_copies_hold_what_the_weight_holds() -> None:
+    """A copy is equal to its weight, so that the exporter stores both once."""
+    entry = denoiser_plan().entry_points[-1]
+    inputs = (torch.rand(1, 8, 8, 3), torch.rand(1, 1, 1, 1))
+    graph = torch.export.export(entry.module, inputs).module()
+
+    untie(graph)
+
+    copies = {n: t for n, t in graph.named_buffers() if "_use_" in n}
+    first = denoiser().body.first.weight
+    (copy,) = [tensor for name, tensor in copies.items() if "first" in name]
+    assert torch.equal(first, copy)
+    assert first.data_ptr() != copy.data_ptr()
+
+
+def test_untied_weights_are_stored_once(tiny_picture: Exported) -> None:
+    """Int8 with a copy per use holds each kernel's integers at one place."""
+    model = tiny_picture.bundle.model("pte", "int8")
+    data = tiny_picture.data("pte", "int8")
+    kernel = denoiser().body.first.weight.detach()
+    scale = kernel.abs().amax(dim=(1, 2, 3), keepdim=True) / 127.0
+    integers = torch.round(kernel / scale).to(torch.int8)
+    rows = integers.permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+
+    assert 1 == data.count(rows)
+    assert 0 == model.sharing.duplicate_bytes
+
+
+def test_without_untie_a_repeated_block_breaks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without untie the int8 file is refused by the engine, by parity or by the audit.
+
+    This holds a limit of PT2E and ExecuTorch in place. When it fails, they have been
+    mended, and untie() may go.
+    """
+    monkeypatch.setattr(exporter, "untie", lambda graph: 0)
+    order = Order(tmp_path / "tiny", ("pte",), ("int8",))
+
+    with pytest.raises((EngineError, ParityError, SharingError)):
+        export_bundle(denoiser_plan((STEPS,)), order, lambda line: None)
+
+
+class Branching(nn.Module):
+    """What it computes depends on the picture's values: no exporter takes that."""
+
+    def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
+        return (picture if picture.sum() > sigma.sum() else picture + sigma,)
+
+
+def test_a_module_that_cannot_be_exported_is_refused_in_one_line() -> None:
+    """The exporter's own reason is kept, on one line."""
+    plan = picture_plan(denoiser(), {1: Branching()}, {1: 9})
+
+    with pytest.raises(SharingError) as caught:
+        to_executorch(plan, "fp32")
+
+    assert str(caught.value).startswith("tiny: ExecuTorch cannot export it in fp32: ")
+    assert "\n" not in str(caught.value)
+
+
+class Interrupted(nn.Module):
+    """Control-C while the exporter looks at the module."""
+
+    def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
+        raise KeyboardInterrupt
+
+
+def test_control_c_ends_a_conversion(capfd: pytest.CaptureFixture[str]) -> None:
+    """An interrupt is no refusal, and the terminal speaks again after it."""
+    plan = denoiser_plan()
+    entry = EntryPoint("depth_1", 1, Interrupted())
+
+    with pytest.raises(KeyboardInterrupt):
+        to_executorch(replace(plan, entry_points=(entry,)), "fp32")
+
+    print("heard")
+    assert "heard\n" == capfd.readouterr().out
