@@ -3,6 +3,7 @@
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
+ARG DEBIAN_FRONTEND=noninteractive
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends \
     ca-certificates python3-pip python3-venv
@@ -20,6 +21,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
  && install '.[train,evaluate]'
 
 FROM ${BASE}
+ARG DEBIAN_FRONTEND=noninteractive
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends python3 libstdc++6 espeak-ng \
  && rm -rf /var/lib/apt/lists/* \

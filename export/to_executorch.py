@@ -13,13 +13,6 @@ from edge_runtime.errors import SharingError, missing_package
 from export.plan import Arrays, EntryPoint, Plan
 from export.quiet import quiet
 
-STAYS_FLOAT = (
-    torch.ops.aten.add.Tensor,
-    torch.ops.aten.mul.Tensor,
-    torch.ops.aten.cat.default,
-)
-"""What static int8 leaves alone, for the reasons of `quantize_tflite`."""
-
 
 def to_executorch(plan: Plan, precision: str) -> bytes:
     """Return the plan's entry points as a `.pte` for XNNPACK, in fp32 or int8.
@@ -73,19 +66,13 @@ def _arguments(plan: Plan, inputs: Arrays) -> tuple[torch.Tensor, ...]:
 def _quantized(
     plan: Plan, program: ExportedProgram, example: tuple[torch.Tensor, ...]
 ) -> GraphModule:
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    from export.pt2e import make_quantizer
 
     graph = program.module()
     untie(graph)
-    scheme = get_symmetric_quantization_config(
-        is_per_channel=True, is_dynamic=plan.quantization == "dynamic"
-    )
-    tool = XNNPACKQuantizer().set_global(scheme)
-    tool.set_filter_function(lambda node: node.target not in STAYS_FLOAT)
+    tool = make_quantizer(dynamic=plan.quantization == "dynamic")
     prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():
         for inputs in plan.calibration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import os
 import subprocess
@@ -16,7 +17,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edge_runtime.errors import CheckpointError, SettingError
-from training.checkpoint import STATE_FILE, read_record, read_weights
+from training.checkpoint import (
+    STATE_FILE,
+    WEIGHTS_FILE,
+    read_record,
+    read_weights,
+)
 from training.commands.train import run
 from training.curves import CURVES_FILE, LOG_FILE
 from training.loop import Start, learning_rate, train
@@ -247,6 +253,22 @@ def test_transfer_copies_what_fits(
     train("line", LINE, task, tmp_path / "second", Start(checkpoint=first))
 
     assert f"{first}: 1 of 4 weights fit" in capsys.readouterr().err
+
+
+def test_transfer_is_recorded(tmp_path: Path) -> None:
+    """recipe.json names the weights that a run started from, and what stayed still."""
+    first = tmp_path / "first"
+    run_line(first)
+    weights = (first / WEIGHTS_FILE).read_bytes()
+
+    run_line(tmp_path / "second", Start(checkpoint=first, freeze=("0.",)))
+
+    assert read_record(first)["origin"] is None
+    assert {
+        "checkpoint": "first",
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "freeze": ["0."],
+    } == read_record(tmp_path / "second")["origin"]
 
 
 def test_transfer_from_another_network_is_refused(photos: Path, tmp_path: Path) -> None:

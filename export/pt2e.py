@@ -1,0 +1,65 @@
+"""Int8 by PT2E for ExecuTorch's XNNPACK, with the ranges that `.tflite` gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
+from torch import Tensor
+from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
+
+from export.ranges import extremes
+
+SMALLEST_SCALE = 2.0**-24
+"""The quantizer's own floor, 2^-12, is too coarse for the later steps of a repeated
+block: their activations span less than 0.04."""
+
+STAYS_FLOAT = (
+    torch.ops.aten.add.Tensor,
+    torch.ops.aten.mul.Tensor,
+    torch.ops.aten.cat.default,
+)
+"""What static int8 leaves alone, for the reasons of `quantize_tflite`."""
+
+
+class ExtremesObserver(MinMaxObserver):  # type: ignore[misc]  # torchao has no types
+    """Takes the range that `extremes` gives, the widest over all inputs."""
+
+    min_val: Tensor
+    max_val: Tensor
+
+    def forward(self, x_orig: Tensor) -> Tensor:
+        """Note the range of a tensor and pass the tensor on."""
+        if x_orig.numel():
+            low, high = extremes(x_orig.detach().numpy().reshape(-1))
+            self.min_val = torch.minimum(self.min_val, torch.tensor(low))
+            self.max_val = torch.maximum(self.max_val, torch.tensor(high))
+        return x_orig
+
+
+def make_quantizer(*, dynamic: bool) -> XNNPACKQuantizer:
+    """Return the quantizer: int8 weights per channel, activations as the scheme says."""
+    config = get_symmetric_quantization_config(
+        is_per_channel=True, is_dynamic=dynamic
+    )
+    fine: dict[str, Any] = {"eps": SMALLEST_SCALE}
+    weight = replace(
+        config.weight,
+        observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(**fine),
+    )
+    config = replace(config, weight=weight)
+    if not dynamic:
+        observer = ExtremesObserver.with_args(**fine)
+        activation = replace(
+            config.input_activation, observer_or_fake_quant_ctr=observer
+        )
+        config = replace(
+            config, input_activation=activation, output_activation=activation
+        )
+    tool = XNNPACKQuantizer().set_global(config)
+    return tool.set_filter_function(lambda node: node.target not in STAYS_FLOAT)

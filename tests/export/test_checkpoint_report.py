@@ -1,0 +1,83 @@
+"""The sharing report of a checkpoint's module."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch runs the checkpoints")
+
+from edge_runtime.errors import CheckpointError  # noqa: E402 (after the skip)
+from export.checkpoint_report import checkpoint_report  # noqa: E402
+from export.commands.inspect import run  # noqa: E402
+from training.checkpoint import save_weights  # noqa: E402
+from training.recipes.denoise import DenoiseRecipe  # noqa: E402
+from training.recipes.digits import DigitsRecipe  # noqa: E402
+
+DENOISE = DenoiseRecipe(channels=4, depths=(1, 2), reach=(1, 1))
+DIGITS = DigitsRecipe(hidden=8)
+
+
+@pytest.fixture
+def denoise(tmp_path: Path) -> Path:
+    """Return a checkpoint of a tiny denoiser."""
+    weights = DENOISE.network().state_dict()
+    save_weights(tmp_path / "denoise", "denoise", DENOISE, weights, 1, {})
+    return tmp_path / "denoise"
+
+
+def test_a_repeated_block_counts_once_with_all_its_uses(denoise: Path) -> None:
+    """The block of two steps is used twice, the tail at both exits."""
+    report = checkpoint_report(denoise)
+
+    uses = {weight.name: weight.uses for weight in report.weights}
+    n_parameters = sum(p.numel() for p in DENOISE.network().parameters())
+    assert (2, 2, 2) == (
+        uses["body.first.weight"],
+        uses["body.second.weight"],
+        uses["tail.weight"],
+    )
+    assert (4 * n_parameters, 0, ()) == (
+        report.stored_bytes,
+        report.duplicate_bytes,
+        report.missing,
+    )
+
+
+def test_a_recurrent_cell_counts_once_with_all_its_uses(tmp_path: Path) -> None:
+    """The cell is used in every layer and at every step of a chunk."""
+    weights = DIGITS.network().state_dict()
+    save_weights(tmp_path, "digits", DIGITS, weights, 1, {})
+
+    report = checkpoint_report(tmp_path)
+
+    uses = {weight.name: weight.uses for weight in report.weights}
+    n_steps = DIGITS.chunk_frames // 3
+    assert n_steps * DIGITS.layers == uses["gru.cell.weight_hh_l0"]
+
+
+def test_inspect_takes_a_checkpoint(
+    denoise: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command prints the table, or one JSON object."""
+    run([str(denoise)])
+    shown = capsys.readouterr().out
+    run([str(denoise), "--json"])
+    found = json.loads(capsys.readouterr().out)
+
+    assert f"{denoise}: checkpoint" == shown.splitlines()[0]
+    assert "duplicate bytes: 0" in shown
+    assert found["rows"][0]["source_known"]
+    assert found["stored_bytes"] == found["unique_bytes"] > 0
+
+
+def test_a_checkpoint_of_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
+    """One line says which recipes there are."""
+    save_weights(tmp_path, "paint", DENOISE, DENOISE.network().state_dict(), 1, {})
+
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint_report(tmp_path)
+
+    assert f"{tmp_path}: recipe 'paint', expected one of denoise digits" == str(
+        caught.value
+    )
