@@ -242,6 +242,9 @@ class SpeechSpec:
     blank: int
     """Index of the CTC blank."""
 
+    vocabulary: tuple[str, ...]
+    """The only words that are written; none for free text."""
+
     sample_rate_hz: int
     window_samples: int
     hop_samples: int

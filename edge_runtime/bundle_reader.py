@@ -297,6 +297,7 @@ def read_speech(field: Field) -> SpeechSpec:
     fields = field.object(
         "alphabet",
         "blank",
+        "vocabulary",
         "sample_rate_hz",
         "window_samples",
         "hop_samples",
@@ -312,6 +313,7 @@ def read_speech(field: Field) -> SpeechSpec:
     spec = SpeechSpec(
         alphabet=fields["alphabet"].list_of(_read_symbol, at_least=2),
         blank=fields["blank"].whole(),
+        vocabulary=fields["vocabulary"].list_of(_read_symbol),
         sample_rate_hz=_positive(fields["sample_rate_hz"]),
         window_samples=_positive(fields["window_samples"]),
         hop_samples=_positive(fields["hop_samples"]),
@@ -328,6 +330,17 @@ def read_speech(field: Field) -> SpeechSpec:
     return spec
 
 
+def _check_vocabulary(spec: SpeechSpec, field: Field) -> None:
+    if len(set(spec.vocabulary)) < len(spec.vocabulary):
+        field.refuse("different words")
+    letters = set(spec.alphabet) - {"", " "}
+    for word in spec.vocabulary:
+        if not word or not set(word) <= letters:
+            field.refuse("words spelled in the alphabet's symbols, none empty")
+    if spec.vocabulary and " " not in spec.alphabet:
+        field.refuse("none, as the alphabet has no space")
+
+
 def _check_speech(spec: SpeechSpec, fields: dict[str, Field]) -> None:
     if len(set(spec.alphabet)) < len(spec.alphabet):
         fields["alphabet"].refuse("different symbols")
@@ -335,6 +348,7 @@ def _check_speech(spec: SpeechSpec, fields: dict[str, Field]) -> None:
         fields["blank"].refuse(f"an index under {len(spec.alphabet)}")
     if spec.alphabet[spec.blank] != "":
         fields["blank"].refuse("the index of the empty symbol")
+    _check_vocabulary(spec, fields["vocabulary"])
     if spec.hop_samples > spec.window_samples:
         fields["hop_samples"].refuse(f"at most window_samples = {spec.window_samples}")
     if spec.window_samples > spec.fft_samples:

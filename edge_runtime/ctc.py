@@ -29,6 +29,10 @@ class GreedyDecoder:
         """The text so far, words apart by one space, without spaces at its ends."""
         return " ".join("".join(self._symbols).split())
 
+    def finish(self) -> str:
+        """Return the text of the whole recording."""
+        return self.text
+
 
 def greedy_text(
     logits: NDArray[np.float32], alphabet: Sequence[str], blank: int

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, SpeechSpec, StateSpec, find_bundle
-from edge_runtime.ctc import GreedyDecoder
+from edge_runtime.decoder import Decoder, make_decoder
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
 from edge_runtime.errors import AudioError, BundleError, SettingError
@@ -45,7 +45,7 @@ class _State:
     resampler: Resampler
     frames: FrontEndStream
     tensors: dict[str, NDArray[np.float32]]
-    decoder: GreedyDecoder
+    decoder: Decoder
     n_fed_samples: int = 0
     n_steps: int = 0
     compute_s: float = 0.0
@@ -81,7 +81,9 @@ class Transcriber:
             resampler=Resampler(self.sample_rate_hz, self._spec.sample_rate_hz),
             frames=FrontEndStream(self._front_end, self._spec.chunk_frames),
             tensors={state.input: _initial(state) for state in self.bundle.states},
-            decoder=GreedyDecoder(self._spec.alphabet, self._spec.blank),
+            decoder=make_decoder(
+                self._spec.alphabet, self._spec.blank, self._spec.vocabulary
+            ),
         )
 
     def feed(self, samples: NDArray[np.float32]) -> tuple[Event, ...]:
@@ -108,7 +110,7 @@ class Transcriber:
             n_zeros = state.frames.missing_samples(len(rest) + n_flush) - len(rest)
             self._take(np.concatenate([rest, np.zeros(n_zeros, np.float32)]), started)
             audio_s = state.n_fed_samples / self.sample_rate_hz
-            state.final = self._event("final", audio_s)
+            state.final = self._event("final", state.decoder.finish(), audio_s)
         return state.final
 
     def close(self) -> None:
@@ -139,7 +141,8 @@ class Transcriber:
             state.compute_s += now - started
             started = now
             if state.decoder.text != before:
-                events.append(self._event("partial", self._heard_s()))
+                text = state.decoder.text
+                events.append(self._event("partial", text, self._heard_s()))
         state.compute_s += self._clock() - started
         return tuple(events)
 
@@ -160,9 +163,11 @@ class Transcriber:
         heard_s = self._front_end.samples_of(n_frames) / self._spec.sample_rate_hz
         return min(heard_s, self._state.n_fed_samples / self.sample_rate_hz)
 
-    def _event(self, kind: Literal["partial", "final"], audio_s: float) -> Event:
+    def _event(
+        self, kind: Literal["partial", "final"], text: str, audio_s: float
+    ) -> Event:
         spent_ms = self._state.compute_s * MILLISECONDS_PER_SECOND
-        return Event(kind, self._state.decoder.text, audio_s, spent_ms)
+        return Event(kind, text, audio_s, spent_ms)
 
 
 def open_transcriber(

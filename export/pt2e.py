@@ -43,10 +43,8 @@ class ExtremesObserver(MinMaxObserver):  # type: ignore[misc]  # torchao has no 
 
 
 def make_quantizer(*, dynamic: bool) -> XNNPACKQuantizer:
-    """Return the quantizer: int8 weights per channel, activations as the scheme says."""
-    config = get_symmetric_quantization_config(
-        is_per_channel=True, is_dynamic=dynamic
-    )
+    """Return the quantizer: int8 weights per channel, activations by the scheme."""
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
     fine: dict[str, Any] = {"eps": SMALLEST_SCALE}
     weight = replace(
         config.weight,

@@ -183,6 +183,7 @@ def speech_manifest() -> Json:
         speech={
             "alphabet": ["", " ", "'", "a", "b"],
             "blank": 0,
+            "vocabulary": [],
             "sample_rate_hz": 8000,
             "window_samples": 200,
             "hop_samples": 80,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from edge_runtime.ctc import greedy_text
+from edge_runtime.decoder import whole_text
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.transcriber import FLUSH_MS
 from training.evaluation_speech import Reader
@@ -15,7 +16,9 @@ from training.speech import ALPHABET, BLANK, read_clip
 from training.transcriber import STRIDE_FRAMES, TranscriberNetwork
 
 
-def network_reader(network: TranscriberNetwork, front_end: FrontEnd) -> Reader:
+def network_reader(
+    network: TranscriberNetwork, front_end: FrontEnd, vocabulary: Sequence[str]
+) -> Reader:
     """Return the reader that runs a network on a whole file at once."""
 
     def read(path: Path) -> str:
@@ -25,6 +28,6 @@ def network_reader(network: TranscriberNetwork, front_end: FrontEnd) -> Reader:
         whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
         with torch.no_grad():
             logits = network(torch.from_numpy(features[None, :whole]))[0]
-        return greedy_text(logits.numpy(), ALPHABET, BLANK)
+        return whole_text(logits.numpy(), ALPHABET, BLANK, vocabulary)
 
     return read

@@ -120,7 +120,7 @@ def _parse(name: str, text: str, kind: type) -> object:
     item = typing.get_args(kind)
     try:
         if item:  # tuple[int, ...] and its like, written 1,2,4
-            return tuple(item[0](part) for part in text.split(","))
+            return tuple(item[0](part) for part in text.split(",") if text)
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)

@@ -180,4 +180,4 @@ def _checkpoint_work(folder: Path) -> PictureWork | Reader:
             0.0,
             trained.recipe.sigma_max,
         )
-    return network_reader(trained.network, FrontEnd())
+    return network_reader(trained.network, FrontEnd(), trained.recipe.vocabulary)

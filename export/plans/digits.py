@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def digits_plan(trained: TrainedTranscriber, record: Mapping[str, Any]) -> Plan:
         quantization="dynamic",
         int8_snr_floor_db=20.0,
         int8_metric_loss=0.01,
-        measure=_Measure(network, front_end),
+        measure=_Measure(network, front_end, recipe.vocabulary),
         facts={
             "depths": [],
             "states": [
@@ -91,6 +91,7 @@ def digits_plan(trained: TrainedTranscriber, record: Mapping[str, Any]) -> Plan:
             "speech": {
                 "alphabet": list(ALPHABET),
                 "blank": BLANK,
+                "vocabulary": list(recipe.vocabulary),
                 "sample_rate_hz": front_end.sample_rate_hz,
                 "window_samples": front_end.window_samples,
                 "hop_samples": front_end.hop_samples,
@@ -160,8 +161,13 @@ def _chunks(step: TranscriberStep, front_end: FrontEnd) -> tuple[Arrays, ...]:
 class _Measure:
     """Word error rate on the unseen speaker, file streamed beside module whole."""
 
-    def __init__(self, network: TranscriberNetwork, front_end: FrontEnd) -> None:
-        self._reader = network_reader(network, front_end)
+    def __init__(
+        self,
+        network: TranscriberNetwork,
+        front_end: FrontEnd,
+        vocabulary: Sequence[str],
+    ) -> None:
+        self._reader = network_reader(network, front_end, vocabulary)
         self._table = data_folder() / "speech" / "free-spoken-digit"
         self._reference: float | None = None
 
@@ -177,7 +183,7 @@ class _Measure:
             loss=scored["wer"] - self._reference,
             n=scored["n_utterances"],
             data="free-spoken-digit, unseen speaker",
-            conditions="greedy, streamed",
+            conditions="closed vocabulary, streamed",
         )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.audio import read_audio
 from edge_runtime.bundle import BUNDLES, Bundle
-from edge_runtime.ctc import greedy_text
+from edge_runtime.decoder import whole_text
 from edge_runtime.engine import Engine
 from edge_runtime.resample import resample
 from edge_runtime.transcriber import (
@@ -71,7 +71,9 @@ def offline_text(bundle: Bundle, engine: Engine, samples: NDArray[np.float32]) -
         outputs = engine.run("step", {"features": features[None], **states})
         states = {s.input: outputs[s.output] for s in bundle.states}
         logits.append(outputs["logits"][0])
-    return greedy_text(np.concatenate(logits), speech.alphabet, speech.blank)
+    return whole_text(
+        np.concatenate(logits), speech.alphabet, speech.blank, speech.vocabulary
+    )
 
 
 def chunked_text(

@@ -77,7 +77,7 @@ def test_a_network_reads_a_whole_file(spoken: Path) -> None:
     """An untrained network gives some text over its alphabet, the same each time."""
     front_end = FrontEnd()
     network = TranscriberNetwork(front_end.n_mels, 8, 2, len(ALPHABET)).eval()
-    read = network_reader(network, front_end)
+    read = network_reader(network, front_end, ())
 
     assert read(spoken) == read(spoken)
     assert set(read(spoken)) <= set(ALPHABET)
@@ -90,7 +90,7 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
     table = write_table(tmp_path, [("none.wav", "one", "dev")])
 
     with pytest.raises(AudioError, match=r"none\.wav: no such audio file"):
-        evaluate_speech(network_reader(network, front_end), table)
+        evaluate_speech(network_reader(network, front_end, ()), table)
 
 
 def test_nothing_said_and_nothing_heard_is_right(tmp_path: Path) -> None:

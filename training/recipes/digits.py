@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_runtime.ctc import greedy_text
+from edge_runtime.decoder import whole_text
 from edge_runtime.errors import DataError
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.transcriber import FLUSH_MS
@@ -65,6 +65,8 @@ class DigitsRecipe(Recipe):
     """Frames per step of the exported network: 120 ms."""
     synthetic: int = 3000
     """Clips made by espeak-ng; 0 for recordings alone."""
+    vocabulary: tuple[str, ...] = DIGITS
+    """The only words that are written; `vocabulary=` alone for free text."""
     hold_out: str = ""
     """A speaker to score on instead of training on."""
 
@@ -159,7 +161,7 @@ class DigitsTask(Task):
         counts: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for name, features, text in self._held_out:
             logits = network(torch.from_numpy(features)[None])[0].numpy()
-            found = greedy_text(logits, ALPHABET, BLANK)
+            found = whole_text(logits, ALPHABET, BLANK, self.recipe.vocabulary)
             counts[name].append((word_errors(text, found), len(text.split())))
         accuracy = {
             name: 1.0 - sum(e for e, _ in rows) / max(1, sum(n for _, n in rows))

@@ -1,0 +1,106 @@
+"""CTC with a closed vocabulary, against an exhaustive search."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edge_runtime.ctc import greedy_text
+from edge_runtime.decoder import whole_text
+from edge_runtime.vocabulary import VocabularyDecoder
+
+ALPHABET = ("", " ", "a", "b")
+WORDS = ("ab", "ba", "a", "bb")
+
+
+def logits(path: list[int], sure: float = 9.0) -> NDArray[np.float32]:
+    return np.eye(len(ALPHABET), dtype=np.float32)[np.array(path, int)] * sure
+
+
+def collapse(path: tuple[int, ...]) -> str:
+    """Return the text of a path by the definition: merge, drop blanks."""
+    merged = [symbol for symbol, _ in itertools.groupby(path)]
+    return "".join(ALPHABET[symbol] for symbol in merged)
+
+
+def best_letters(scores: NDArray[np.float32]) -> str:
+    """Return the letters of the best of all paths that spell known words."""
+    known = re.compile(" *((" + "|".join(WORDS) + ") *)*")
+    paths = itertools.product(range(len(ALPHABET)), repeat=len(scores))
+    legal = [path for path in paths if known.fullmatch(collapse(path))]
+    best = max(legal, key=lambda path: scores[range(len(scores)), path].sum())
+    return collapse(best).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ([0, 0], ""),
+        ([2, 3], "ab"),
+        ([2, 3, 1, 3, 2], "ab ba"),
+        ([3, 0, 3], "bb"),
+        ([2, 2, 1, 2], "a a"),
+    ],
+)
+def test_known_words_are_read_as_greedy_reads_them(path: list[int], text: str) -> None:
+    """Where the best symbols spell known words, both decoders agree."""
+    assert text == whole_text(logits(path), ALPHABET, 0, WORDS)
+    assert text == greedy_text(logits(path), ALPHABET, 0)
+
+
+def test_an_unknown_spelling_becomes_the_likeliest_word() -> None:
+    """`bab` is no word: one of its letters has to give way."""
+    scores = logits([3, 2, 3])
+    scores[0, 0] = 8.0  # the first letter is the least certain
+
+    assert "ab" == whole_text(scores, ALPHABET, 0, ("ab",))
+    assert "bab" == greedy_text(scores, ALPHABET, 0)
+
+
+def test_a_word_counts_once_its_last_letter_came() -> None:
+    """Half a word is not shown, and does not stand in the final text."""
+    decoder = VocabularyDecoder(ALPHABET, 0, ("ab",))
+
+    decoder.feed(logits([2]))
+    half = decoder.text
+    decoder.feed(logits([3]))
+
+    assert ("", "ab") == (half, decoder.text)
+
+
+def test_half_a_word_at_the_end_is_heard_as_whole_words() -> None:
+    """The final text is the best one that ends with a whole word or in rest."""
+    decoder = VocabularyDecoder(ALPHABET, 0, ("ab", "bb"))
+    scores = logits([2, 2, 3, 1, 2], sure=3.0)
+    decoder.feed(scores)
+
+    assert "ab" == decoder.finish()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_the_best_path_is_found(seed: int, n_steps: int) -> None:
+    """The letters are those of an exhaustive search over all paths."""
+    random = np.random.default_rng(seed)
+    scores = random.normal(0.0, 2.0, (n_steps, len(ALPHABET))).astype(np.float32)
+
+    found = whole_text(scores, ALPHABET, 0, WORDS)
+
+    assert best_letters(scores) == found.replace(" ", "")
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 12), max_size=6))
+def test_cuts_do_not_show(seed: int, cuts: list[int]) -> None:
+    """The text is the same however the logits are cut into blocks."""
+    scores = np.random.default_rng(seed).normal(0.0, 2.0, (12, 4)).astype(np.float32)
+    decoder = VocabularyDecoder(ALPHABET, 0, WORDS)
+
+    for block in np.split(scores, sorted(cuts)):
+        decoder.feed(block)
+
+    assert whole_text(scores, ALPHABET, 0, WORDS) == decoder.finish()
