@@ -21,7 +21,7 @@ STOP_S = 20
 def serving(*arguments: str, **environment: str) -> Iterator[str]:
     """Run `tiedge serve` as a process until the block ends; yields its first line."""
     with subprocess.Popen(
-        [sys.executable, "tiedge.py", "serve", *arguments],
+        [sys.executable, "-m", "tiedge", "serve", *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import SettingError
-from edge_runtime.files import replacing, write_bytes, write_text
+from edge_runtime.files import replacing, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -24,7 +24,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     file = tmp_path / "file.bin"
     file.write_bytes(b"something longer than the new content")
 
-    write_bytes(file, b"new")
+    write_text(file, "new")
 
     assert b"new" == file.read_bytes()
     assert ["file.bin"] == names(tmp_path)

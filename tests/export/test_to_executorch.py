@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge_runtime.errors import EngineError, ParityError, SharingError
+from edge_runtime.errors import SharingError
 from export import to_executorch as exporter
 from export.pack import Order, export_bundle
 from export.plan import EntryPoint
@@ -66,19 +66,22 @@ def test_untied_weights_are_stored_once(tiny_picture: Exported) -> None:
     assert 0 == model.sharing.duplicate_bytes
 
 
-def test_without_untie_a_repeated_block_breaks(
+def test_without_untie_a_shared_kernel_is_stored_as_float_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without untie the int8 file is refused by the engine, by parity or by the audit.
+    """Without untie, PT2E leaves every further use in float; the audit sees it.
 
-    This holds a limit of PT2E and ExecuTorch in place. When it fails, they have been
-    mended, and untie() may go.
+    This holds a limit of PT2E in place. When it fails, PT2E has been mended, and
+    untie() may go.
     """
     monkeypatch.setattr(exporter, "untie", lambda graph: 0)
     order = Order(tmp_path / "tiny", ("pte",), ("int8",))
 
-    with pytest.raises((EngineError, ParityError, SharingError)):
+    with pytest.raises(SharingError) as caught:
         export_bundle(denoiser_plan((STEPS,)), order, lambda line: None)
+
+    assert "second form of body.first.weight: float32" in str(caught.value)
+    assert " beside int8 per channel" in str(caught.value)
 
 
 class Branching(nn.Module):

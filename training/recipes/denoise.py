@@ -28,6 +28,7 @@ class DenoiseRecipe(Recipe):
     steps: int = 30_000
     batch: int = 6
     learning_rate: float = 1.5e-3
+    validate_steps: int = 2000
     channels: int = 48
     depths: tuple[int, ...] = (1, 2, 4, 8)
     """Depths on offer; the deepest comes last."""
