@@ -257,6 +257,28 @@ FIELDS = [
         schema_sees_it=False,
     ),
     _wrong_field(
+        ("speech", "vocabulary"),
+        ["ab", "ab"],
+        '["ab", "ab"]',
+        "different words",
+        speech_manifest,
+    ),
+    _wrong_field(
+        ("speech", "vocabulary"),
+        ["ax"],
+        '["ax"]',
+        "words spelled in the alphabet's symbols, none empty",
+        speech_manifest,
+        schema_sees_it=False,
+    ),
+    _wrong_field(
+        ("speech", "vocabulary"),
+        [""],
+        '[""]',
+        "words spelled in the alphabet's symbols, none empty",
+        speech_manifest,
+    ),
+    _wrong_field(
         ("speech", "hop_samples"),
         201,
         "201",

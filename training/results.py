@@ -178,10 +178,11 @@ def sources_sha256(name: str, setup: Setup) -> str:
 
 def _denoise(setup: Setup, call: Call) -> Iterator[Row]:
     photos = str(data_folder() / setup.photos)
-    for case in _cases(setup.denoise):
+    cases = _cases(setup.denoise)
+    default = [c for c in cases if ENGINE in c and PRECISION in c] or cases
+    for case in cases:
         # The other engines and precisions are there to be compared at one noise level.
-        default = ENGINE in case and PRECISION in case
-        for sigma in setup.sigmas if default else (HEADLINE_SIGMA,):
+        for sigma in setup.sigmas if case == default[0] else (HEADLINE_SIGMA,):
             evaluate = ("evaluate", setup.denoise, "--data", photos, *case)
             found = call(*evaluate, "--sigma", f"{sigma:g}", "--depth", "all")
             same = _only(found, "bundle engine engine_version precision threads sigma")

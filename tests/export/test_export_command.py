@@ -8,7 +8,7 @@ from tests.export.test_plans import checkpoint, needs_data
 from training.checkpoint import WEIGHTS_FILE
 from training.recipes.denoise import DenoiseRecipe
 
-TINY = DenoiseRecipe(channels=4, depths=(1,), reach=(1,))
+TINY = DenoiseRecipe(channels=4, depths=(1,), depth_weights=(1.0,), reach=(1,))
 
 
 @pytest.fixture

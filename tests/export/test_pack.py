@@ -170,6 +170,12 @@ def test_the_metric_stands_beside_the_modules(tiny_picture: Exported) -> None:
     )
 
 
+def test_speech_is_measured_by_its_text(tiny_speech: Exported) -> None:
+    """Every file, streamed, writes what the module writes."""
+    for model in models(tiny_speech):
+        assert [("differs", 0.0)] == [(row.name, row.value) for row in model.metrics]
+
+
 def test_the_fingerprint_leads_from_each_parameter_to_each_file(
     tiny_picture: Exported,
 ) -> None:

@@ -99,7 +99,9 @@ def _changed_rows(
 
 @pytest.fixture(scope="module")
 def denoise_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    recipe = DenoiseRecipe(channels=4, depths=DEPTHS, reach=REACH)
+    recipe = DenoiseRecipe(
+        channels=4, depths=DEPTHS, depth_weights=(1.0,) * len(DEPTHS), reach=REACH
+    )
     folder = tmp_path_factory.mktemp("denoise")
     return plan_of(checkpoint(folder, "denoise", recipe, recipe.network()))
 

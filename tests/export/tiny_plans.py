@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from edge_runtime.bundle import Bundle
@@ -149,7 +150,7 @@ class PictureMeasure:
 
 @cache
 def transcriber() -> TranscriberNetwork:
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # it writes "a a" about the clip
     return spread(TranscriberNetwork(FrontEnd().n_mels, HIDDEN, LAYERS, len(ALPHABET)))
 
 
@@ -225,8 +226,8 @@ def _chunk(step: TranscriberStep, number: int) -> Arrays:
 
 
 def measure_speech(bundle: Bundle, engine: Engine) -> TaskMetric:
-    """1 if the text of a clip of noise begins otherwise than the module's, else 0."""
-    clip = np.random.default_rng(9).normal(0.0, 0.1, CLIP_SAMPLES).astype(np.float32)
+    """1 if the text of a clip begins otherwise than the module's, else 0."""
+    clip = _clip()
     reader = Transcriber(bundle, engine, FrontEnd().sample_rate_hz)
     reader.feed(clip)
     found = reader.finish().text
@@ -237,6 +238,13 @@ def measure_speech(bundle: Bundle, engine: Engine) -> TaskMetric:
     expected = whole_text(logits.numpy(), ALPHABET, 0)
     value = float(not found.startswith(expected))
     return TaskMetric("differs", value, 0.0, value, 1, "noise", "greedy, streamed")
+
+
+def _clip() -> NDArray[np.float32]:
+    """Return noise that falls still in the middle third."""
+    clip = np.random.default_rng(9).normal(0.0, 0.1, CLIP_SAMPLES)
+    clip[CLIP_SAMPLES // 3 : -CLIP_SAMPLES // 3] *= 0.001
+    return clip.astype(np.float32)
 
 
 def _spec(

@@ -26,6 +26,9 @@ RATE_HZ = 8000
 QUICK = ("--precision", "fp32")
 
 
+TINY = DenoiseRecipe(channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), reach=(1, 1))
+
+
 @pytest.fixture(scope="module")
 def blur(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(blur_bundle(tmp_path_factory.mktemp("bundles")))
@@ -52,7 +55,7 @@ def speech(tmp_path: Path) -> Path:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """Return an untrained `denoise` checkpoint of four channels."""
-    recipe = DenoiseRecipe(channels=4, depths=(1, 2), reach=(1, 1))
+    recipe = TINY
     folder = tmp_path / "small"
     weights = recipe.network().state_dict()
     save_weights(folder, "denoise", recipe, weights, 7, {"psnr_db": 20.0})
@@ -195,7 +198,7 @@ def test_a_checkpoint_runs_in_torch(
     """A checkpoint's folder implies torch; the network sees whole pictures."""
     result = measured(capsys, checkpoint, "--data", photos, "--sigma", "30")
 
-    network = DenoiseRecipe(channels=4, depths=(1, 2), reach=(1, 1)).network()
+    network = TINY.network()
     network.load_state_dict(load_file(checkpoint / "weights.safetensors"))
     clean = read_picture(photos / "0.png")
     noisy = add_noise(clean, 30, (0, 0), clip=False).transpose(2, 0, 1)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge_runtime.errors import DataError, SettingError
 from edge_runtime.pictures import PICTURE_PEAK, add_noise, psnr_db, to_8_bits, to_float
 from training.data import data_folder
 from training.denoiser import UNSHUFFLE_PX, Denoiser
@@ -42,6 +43,22 @@ class DenoiseRecipe(Recipe):
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
 
+    def __post_init__(self) -> None:
+        if len(self.depth_weights) != len(self.depths):
+            raise SettingError(
+                f"depth_weights: found {len(self.depth_weights)} of them, expected one"
+                f" for each of the {len(self.depths)} depths"
+            )
+        if list(self.depths) != sorted(set(self.depths)) or self.depths[0] < 1:
+            raise SettingError(
+                f"depths: found {self.depths}, expected rising numbers from 1"
+            )
+        if len(self.reach) != self.depths[-1]:
+            raise SettingError(
+                f"reach: found {len(self.reach)} steps, expected one for each step of"
+                f" the deepest depth, {self.depths[-1]}"
+            )
+
     def network(self) -> Denoiser:
         """Return the network that these settings describe, with fresh weights."""
         return Denoiser(self.channels, self.depths, self.reach)
@@ -63,6 +80,12 @@ class DenoiseTask(Task):
             self.held_out = read_photos(photos / "dev_32.txt")
         else:
             self.train, self.held_out = split_photos(data)
+        smallest = min(min(photo.shape[:2]) for photo in self.train)
+        if smallest < recipe.patch_px:
+            raise DataError(
+                f"{data}: holds a picture of {smallest} pixels on one side, expected at"
+                f" least patch_px = {recipe.patch_px}; take it out or lower patch_px"
+            )
 
     def network(self) -> nn.Module:
         return self.recipe.network()

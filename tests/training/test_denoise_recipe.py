@@ -1,0 +1,87 @@
+"""The denoise recipe: its settings and its data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_runtime.errors import DataError, SettingError
+from edge_runtime.pictures import write_picture
+from training.recipes.denoise import DenoiseRecipe, DenoiseTask
+
+TINY = DenoiseRecipe(
+    channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), reach=(1, 1), patch_px=16
+)
+
+
+def photos(folder: Path, *sizes: tuple[int, int]) -> Path:
+    """Write a picture of each size, (Y, X)."""
+    random = np.random.default_rng(0)
+    for number, size in enumerate(sizes):
+        picture = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+        write_picture(folder / f"{number}.png", picture)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"depth_weights": (1.0,)},
+            "depth_weights: found 1 of them, expected one for each of the 4 depths",
+        ),
+        (
+            {"depths": (2, 1), "depth_weights": (1.0, 1.0)},
+            "depths: found (2, 1), expected rising numbers from 1",
+        ),
+        (
+            {"reach": (1, 1)},
+            "reach: found 2 steps, expected one for each step of the deepest depth, 8",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    settings: dict[str, tuple[float, ...]], message: str
+) -> None:
+    """One line says which setting, what was found and what was expected."""
+    with pytest.raises(SettingError) as caught:
+        DenoiseRecipe(**settings)
+
+    assert message == str(caught.value)
+
+
+def test_a_picture_smaller_than_a_patch_is_refused(tmp_path: Path) -> None:
+    """The line names the folder, the size and the setting."""
+    folder = photos(tmp_path, (40, 40), (40, 12), (40, 40))
+
+    with pytest.raises(DataError) as caught:
+        DenoiseTask(TINY, folder)
+
+    assert (
+        f"{folder}: holds a picture of 12 pixels on one side, expected at least"
+        " patch_px = 16; take it out or lower patch_px" == str(caught.value)
+    )
+
+
+def test_an_example_depends_on_step_and_index_alone(tmp_path: Path) -> None:
+    """Whoever asks for an example gets the same one."""
+    task = DenoiseTask(TINY, photos(tmp_path, (24, 24), (24, 24)))
+
+    together = task.batch(3, [0, 1, 2])
+    alone = task.batch(3, [1])
+
+    assert torch.equal(together["noisy"][1:2], alone["noisy"])
+    assert not torch.equal(task.batch(4, [1])["noisy"], alone["noisy"])
+
+
+def test_noise_is_as_strong_as_sigma_says(tmp_path: Path) -> None:
+    """What was added has the standard deviation that the network is told."""
+    task = DenoiseTask(TINY, photos(tmp_path, (24, 24), (24, 24)))
+
+    batch = task.batch(0, range(64))
+
+    noise = batch["noisy"] - batch["clean"]
+    told = batch["sigma"].reshape(-1)
+    found = noise.std(dim=(1, 2, 3))
+    assert torch.allclose(told, found, rtol=0.15)
