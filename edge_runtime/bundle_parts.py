@@ -139,7 +139,8 @@ class Parity:
     engine_version: str
     n_inputs: int
     relative_error: float
-    """Largest difference by the largest magnitude of the expected output."""
+    """Largest difference by the largest magnitude of the expected output; of the worst
+    output of any entry point, as is snr_db."""
 
     snr_db: float | None
     """None where both outputs are identical."""
