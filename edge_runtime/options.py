@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from edge_runtime.errors import SettingError
 
 ENGINES = ("litert", "executorch", "tflite-runtime", "tensorflow", "torch")
+MAX_THREADS = 256
 PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weight", "int4-weight")
 
 
@@ -32,8 +33,21 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--depth", type=int, help="how often the block runs; default the deepest"
     )
-    parser.add_argument("--threads", type=int, default=1, help="default 1")
+    parser.add_argument("--threads", type=_threads, default=1, help="default 1")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
+
+
+def _threads(text: str) -> int:
+    """Return the number; refuses so many that the machine would run out of them."""
+    try:
+        n_threads = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from error
+    if n_threads > MAX_THREADS:
+        raise argparse.ArgumentTypeError(
+            f"found {n_threads}, expected at most {MAX_THREADS}"
+        )
+    return n_threads
 
 
 def print_json(result: Mapping[str, Any]) -> None:

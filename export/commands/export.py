@@ -12,7 +12,10 @@ from edge_runtime.options import Parser
 
 def run(arguments: Sequence[str]) -> int:
     """Export as the command line says; return the exit status."""
-    parser = Parser(prog="export", description=__doc__)
+    parser = Parser(
+        prog="tiedge export",
+        description="Turn a checkpoint into a bundle: quantize, convert, audit, prove.",
+    )
     parser.add_argument("checkpoint", type=Path, help="folder that training left")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="the bundle's folder"
