@@ -161,12 +161,12 @@ def _parser() -> argparse.ArgumentParser:
         "bundle", metavar="NAME", help="a ready-made bundle, or the path of one"
     )
     parser.add_argument(
-        "source", metavar="IN", type=Path, help="a picture, or a folder of them"
+        "source", metavar="IN", type=_path, help="a picture, or a folder of them"
     )
     parser.add_argument(
         "target",
         metavar="OUT",
-        type=Path,
+        type=_path,
         help="a file whose ending names its format, or a folder",
     )
     parser.add_argument(
@@ -180,3 +180,10 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one JSON object on stdout"
     )
     return parser
+
+
+def _path(text: str) -> Path:
+    """Return the path; an empty one, as of an unset variable, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, expected a path")
+    return Path(text)

@@ -301,3 +301,22 @@ def test_a_file_cannot_take_a_folder(photo: Path, tmp_path: Path) -> None:
         f"{tmp_path}/out: is a file, expected a folder for the pictures of"
         f" {tmp_path}/in"
     )
+
+
+@pytest.mark.parametrize(
+    ("paths", "name"), [(("", "x.png"), "IN"), (("x.png", ""), "OUT")]
+)
+def test_an_empty_path_is_not_this_folder(
+    paths: tuple[str, str],
+    name: str,
+    blur: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An unset shell variable must not filter, or write to, the current folder."""
+    status = call(blur, *paths)
+
+    assert status == 1
+    assert (
+        f"tiedge filter: argument {name}: is empty, expected a path;"
+        " see tiedge filter --help\n" == capsys.readouterr().err
+    )
