@@ -12,8 +12,9 @@ from typing import Self, final
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.engine import Engine
-from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
+from edge_runtime.engines import open_engine
 from edge_runtime.errors import EngineError, SettingError, TiedgeError
+from edge_runtime.model_choice import choose_model
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,7 @@ class EngineCache:
         )
 
     def _load(self, key: EngineKey) -> tuple[Engine, float]:
-        if key.engine not in FORMAT_OF_ENGINE:
-            raise SettingError(
-                f'no engine "{key.engine}" is served, expected one of'
-                f" {' '.join(FORMAT_OF_ENGINE)}"
-            )
-        model = self.bundle(key.bundle).model(
-            FORMAT_OF_ENGINE[key.engine], key.precision
-        )
+        model = choose_model(self.bundle(key.bundle), key.engine, key.precision)
         start = time.perf_counter()
         engine = open_engine(key.engine, model, threads=self.threads)
         return engine, (time.perf_counter() - start) * 1e3

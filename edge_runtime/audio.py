@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import AudioError, missing_package
+from edge_runtime.front_end import check_samples
+from edge_runtime.native_log import MPG123_LINE, silenced
 
 BLOCK_SAMPLES = 4096
 """Samples per channel that are read at once."""
@@ -27,7 +30,8 @@ class Audio:
 
     sample_rate_hz: int
     blocks: Iterator[NDArray[np.float32]]
-    """Blocks of at most BLOCK_SAMPLES samples, (S,), mono, in ±1."""
+    """Blocks of at most BLOCK_SAMPLES samples, (S,), mono, in ±1 or a little beyond as
+    `check_samples` says."""
 
 
 @contextmanager
@@ -35,10 +39,9 @@ def open_audio(path: Path) -> Iterator[Audio]:
     """Open an audio file; stereo is mixed to mono, memory does not grow with length.
 
     Raises AudioError if there is no such file or it holds no audio, here or, where
-    it is empty or cut short, while the blocks are read.
+    it is empty, cut short or not in ±1, while the blocks are read.
     """
-    if not path.is_file():
-        raise AudioError(f"{path}: no such audio file")
+    _check_file(path)
     if _is_pcm_wav(path):
         with wave.open(str(path), "rb") as file:
             blocks = _wav_blocks(path, file)
@@ -67,6 +70,16 @@ def pcm_to_float(data: bytes, sample_bytes: int) -> NDArray[np.float32]:
     scale = 1.0 / (1 << (8 * sample_bytes - 1))
     samples = np.frombuffer(data, f"<i{sample_bytes}") * scale
     return np.asarray(samples, np.float32)
+
+
+def _check_file(path: Path) -> None:
+    if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for long names)
+        return
+    if os.path.isdir(path):  # noqa: PTH112
+        raise AudioError(f"{path}: is a folder, expected an audio file")
+    if os.path.exists(path):  # noqa: PTH110
+        raise AudioError(f"{path}: is a device or a pipe, expected an audio file")
+    raise AudioError(f"{path}: no such audio file")
 
 
 def _is_pcm_wav(path: Path) -> bool:
@@ -99,12 +112,20 @@ def _soundfile_blocks(path: Path, file: Any) -> Iterator[NDArray[np.float32]]:
 
     n_read = 0
     try:
-        while len(block := file.read(BLOCK_SAMPLES, "float32", always_2d=True)):
+        while len(block := _read_soundfile(file)):
+            check_samples(f"{path}: samples", block)
             n_read += len(block)
             yield _mono(block)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: damaged after {n_read} samples: {error}") from error
     _check_whole(path, n_read, file.frames)
+
+
+def _read_soundfile(file: Any) -> NDArray[np.float32]:
+    """Return the next samples, (S, C)."""
+    with silenced(MPG123_LINE):
+        block: NDArray[np.float32] = file.read(BLOCK_SAMPLES, "float32", always_2d=True)
+    return block
 
 
 def _open_soundfile(path: Path) -> Any:
@@ -116,10 +137,13 @@ def _open_soundfile(path: Path) -> Any:
             f" {missing_package('soundfile', 'evaluate')}"
         ) from error
     try:
-        return soundfile.SoundFile(str(path))
+        with silenced(MPG123_LINE):
+            return soundfile.SoundFile(str(path))
     except soundfile.LibsndfileError as error:
+        # Its own reason misleads: to libsndfile, a damaged MP3 "does not exist".
         raise AudioError(
-            f"{path}: not audio, or damaged: {error.error_string}"
+            f"{path}: not audio that can be read, or damaged; expected WAV, FLAC, Ogg,"
+            " Opus or MP3"
         ) from error
 
 

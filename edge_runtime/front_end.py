@@ -15,6 +15,9 @@ MILLISECONDS_PER_SECOND = 1000
 POWER_FLOOR = 1e-6
 """Added to each band's power (full scale = 1): a quiet room, so digital silence and a
 quiet room look alike."""
+LARGEST_SAMPLE = 16.0
+"""Magnitude, full scale = 1. Float files and mixers overshoot by some decibels; 24 dB
+above full scale, samples are on another scale, like that of 16-bit integers."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,24 @@ class FrontEndStream:
         n_steps = max(0, -(-behind // self._step_samples))
         whole = self._block_samples + n_steps * self._step_samples
         return whole - len(self._pending)
+
+
+def check_samples(where: str, samples: NDArray[np.float32]) -> None:
+    """Refuse samples, of any shape, that are not in ±1 or a little beyond.
+
+    Raises AudioError, which begins with `where`, for NaN, infinity and magnitudes
+    above LARGEST_SAMPLE.
+    """
+    if not samples.size:
+        return
+    peak = max(float(samples.max()), -float(samples.min()))
+    if not np.isfinite(peak):
+        raise AudioError(f"{where}: hold NaN or infinity, expected numbers in ±1")
+    if peak > LARGEST_SAMPLE:
+        raise AudioError(
+            f"{where}: reach {peak:g}, expected ±1, and at most ±{LARGEST_SAMPLE:g};"
+            " scale them to ±1 first"
+        )
 
 
 def hz_to_mel(hz: float) -> float:

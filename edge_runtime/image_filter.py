@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, PictureSpec, find_bundle
 from edge_runtime.engine import Engine
-from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
+from edge_runtime.engines import open_engine
 from edge_runtime.errors import BundleError, PictureError, SettingError
+from edge_runtime.model_choice import choose_model
+from edge_runtime.noise_level import estimate_sigma
 from edge_runtime.pictures import PICTURE_PEAK
 
 N_CHANNELS = 3
@@ -76,14 +78,9 @@ class ImageFilter:
     """A picture bundle at work on one engine; safe to share between threads."""
 
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
-        if bundle.picture is None:
-            raise BundleError(
-                f'{bundle.folder}: task is "{bundle.task}", expected "picture";'
-                " use tiedge transcribe"
-            )
         self.bundle = bundle
         self.engine = engine
-        self._spec: PictureSpec = bundle.picture
+        self._spec = require_picture(bundle)
 
     def apply(
         self, picture: NDArray[np.float32], sigma: float, depth: int | None = None
@@ -100,8 +97,8 @@ class ImageFilter:
         SettingError for a sigma or a depth that the bundle does not offer.
         """
         _check_picture(picture)
-        self._check_sigma(sigma)
-        depth = self._checked_depth(depth)
+        self.check_sigma(sigma)
+        depth = self.checked_depth(depth)
         n_rows, n_columns, _ = picture.shape
         restored = np.empty(picture.shape, np.float32)  # (Y, X, 3)
         for row in self._spans(n_rows, depth):
@@ -111,6 +108,37 @@ class ImageFilter:
                 kept = result[row.in_tile, column.in_tile]
                 restored[row.in_picture, column.in_picture] = kept
         return restored
+
+    def estimate_sigma(self, picture: NDArray[np.float32]) -> float:
+        """Return the noise level to restore a picture with, judged from it alone.
+
+        `picture` is as for `apply`. The estimate is that of `noise_level`, moved into
+        what the bundle offers. Raises PictureError for too few pixels to judge.
+        """
+        _check_picture(picture)
+        spec = self._spec
+        sigma = estimate_sigma(picture)
+        return min(max(sigma, spec.sigma_minimum), spec.sigma_maximum)
+
+    def check_sigma(self, sigma: float) -> None:
+        """Raise SettingError for a noise level that the bundle does not offer."""
+        spec = self._spec
+        if not spec.sigma_minimum <= sigma <= spec.sigma_maximum:
+            raise SettingError(
+                f"{self.bundle.name}: sigma is {sigma:g}, expected"
+                f" {spec.sigma_minimum:g} to {spec.sigma_maximum:g}"
+            )
+
+    def checked_depth(self, depth: int | None) -> int:
+        """Return the depth, the deepest for None; SettingError if it is not offered."""
+        if depth is None:
+            return self.bundle.depths[-1]
+        if depth not in self.bundle.depths:
+            raise SettingError(
+                f"{self.bundle.name}: depth is {depth}, expected one of"
+                f" {' '.join(str(known) for known in self.bundle.depths)}"
+            )
+        return depth
 
     def close(self) -> None:
         """Close the engine."""
@@ -126,24 +154,6 @@ class ImageFilter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _check_sigma(self, sigma: float) -> None:
-        spec = self._spec
-        if not spec.sigma_minimum <= sigma <= spec.sigma_maximum:
-            raise SettingError(
-                f"{self.bundle.name}: sigma is {sigma:g}, expected"
-                f" {spec.sigma_minimum:g} to {spec.sigma_maximum:g}"
-            )
-
-    def _checked_depth(self, depth: int | None) -> int:
-        if depth is None:
-            return self.bundle.depths[-1]
-        if depth not in self.bundle.depths:
-            raise SettingError(
-                f"{self.bundle.name}: depth is {depth}, expected one of"
-                f" {' '.join(str(known) for known in self.bundle.depths)}"
-            )
-        return depth
 
     def _spans(self, length_px: int, depth: int) -> list[Span]:
         spec = self._spec
@@ -184,16 +194,23 @@ def open_filter(
     """Return the filter of a ready-made bundle or of the bundle at a path.
 
     Close it, or use it in a `with`. Raises BundleError if the bundle breaks its
-    contract or lacks such a file, SettingError if the engine is unknown or missing,
-    EngineError if it cannot run the file.
+    contract or is for speech, SettingError if the engine is unknown or missing or the
+    bundle has no such file for it, EngineError if it cannot run the file.
     """
-    if engine not in FORMAT_OF_ENGINE:
-        raise SettingError(
-            f"engine: found {engine}, expected one of {' '.join(FORMAT_OF_ENGINE)}"
-        )
     bundle = find_bundle(name_or_path)
-    model = bundle.model(FORMAT_OF_ENGINE[engine], precision)
+    require_picture(bundle)
+    model = choose_model(bundle, engine, precision)
     return ImageFilter(bundle, open_engine(engine, model, threads))
+
+
+def require_picture(bundle: Bundle) -> PictureSpec:
+    """Return the bundle's picture constants; raises BundleError if it has none."""
+    if bundle.picture is None:
+        raise BundleError(
+            f'{bundle.folder}: task is "{bundle.task}", expected "picture";'
+            " use tiedge transcribe"
+        )
+    return bundle.picture
 
 
 def _check_picture(picture: NDArray[np.float32]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,11 +42,25 @@ def estimate_sigma(picture: NDArray[np.float32]) -> float:
             f"picture: {n_columns}×{n_rows} pixels are too few to judge the noise,"
             f" expected at least {MINIMUM_PX}×{MINIMUM_PX}"
         )
-    rows = _second_difference(picture)
-    noise = np.abs(_second_difference(rows.swapaxes(0, 1))) / KERNEL_NORM
-    medians = np.median(_blocks(noise), axis=1)
+    medians = np.concatenate([_medians(band) for band in _bands(picture)])
     flat = float(np.quantile(medians, FLAT_SHARE))
     return flat * MEDIAN_TO_SIGMA * PICTURE_PEAK
+
+
+def _bands(picture: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the rows, (y, X, 3), that one row of blocks after another is judged by."""
+    n_inner = len(picture) - 2  # the rows that have a second difference
+    side = min(BLOCK_PX, n_inner)
+    for top in range(0, n_inner - side + 1, side):
+        yield picture[top : top + side + 2]
+
+
+def _medians(band: NDArray[np.float32]) -> NDArray[np.floating]:
+    """Return the median magnitude, (n,), of the noise in each block of a band."""
+    rows = _second_difference(band)
+    noise = np.abs(_second_difference(rows.swapaxes(0, 1))) / KERNEL_NORM
+    medians: NDArray[np.floating] = np.median(_blocks(noise), axis=1)
+    return medians
 
 
 def _second_difference(picture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -52,9 +68,7 @@ def _second_difference(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _blocks(noise: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the whole blocks of (Y, X, 3), each flat, (n, samples)."""
-    y, x = (min(BLOCK_PX, side) for side in noise.shape[:2])
-    n_rows, n_columns = noise.shape[0] // y, noise.shape[1] // x
-    whole = noise[: n_rows * y, : n_columns * x]
-    split = whole.reshape(n_rows, y, n_columns, x, 3).swapaxes(1, 2)
-    return split.reshape(n_rows * n_columns, -1)  # (n, y · x · 3)
+    """Return the whole blocks along a band's noise, (X, y, 3), each flat."""
+    side = min(BLOCK_PX, len(noise))
+    n_blocks = len(noise) // side
+    return noise[: n_blocks * side].reshape(n_blocks, -1)  # (n, x · y · 3)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
-from typing import Any, NoReturn
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn, TypeVar
 
 from edge_runtime.errors import SettingError
 
 ENGINES = ("litert", "executorch", "tflite-runtime", "tensorflow", "torch")
-MAX_THREADS = 256
+MAX_SEED = 2**32 - 1
 PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weight", "int4-weight")
+
+Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,32 +25,78 @@ class Parser(argparse.ArgumentParser):
         raise SettingError(f"{message}; see {self.prog} --help")
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add --engine, --precision, --depth, --threads and --seed."""
+def add_engine_options(
+    parser: argparse.ArgumentParser,
+    engines: Iterable[str] = ENGINES,
+    *,
+    depth: bool = True,
+    seed: bool = True,
+) -> None:
+    """Add --engine, one of `engines`, --precision, --depth, --threads and --seed.
+
+    A verb to which depth or seed mean nothing leaves them out.
+    """
     parser.add_argument(
-        "--engine", choices=ENGINES, default="litert", help="default litert"
+        "--engine", choices=tuple(engines), default="litert", help="default litert"
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="int8", help="default int8"
     )
-    parser.add_argument(
-        "--depth", type=int, help="how often the block runs; default the deepest"
-    )
-    parser.add_argument("--threads", type=_threads, default=1, help="default 1")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-
-
-def _threads(text: str) -> int:
-    """Return the number; refuses so many that the machine would run out of them."""
-    try:
-        n_threads = int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from error
-    if n_threads > MAX_THREADS:
-        raise argparse.ArgumentTypeError(
-            f"found {n_threads}, expected at most {MAX_THREADS}"
+    if depth:
+        parser.add_argument(
+            "--depth", type=int, help="how often the block runs; default the deepest"
         )
-    return n_threads
+    add_threads_option(parser)
+    if seed:
+        parser.add_argument(
+            "--seed",
+            type=bounded(int, 0, MAX_SEED, "the 32-bit numbers"),
+            default=0,
+            help="default 0",
+        )
+
+
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Add --threads, which more threads than cores would only slow down."""
+    parser.add_argument(
+        "--threads",
+        type=bounded(int, 1, usable_cores(), "the cores of this machine"),
+        default=1,
+        help=f"default 1, at most the {usable_cores()} cores of this machine",
+    )
+
+
+def bounded(
+    read: Callable[[str], Number], low: Number, high: Number, what: str
+) -> Callable[[str], Number]:
+    """Return an option's type: a number from `low` to `high`; `what` explains those.
+
+    >>> bounded(int, 0, 255, "the values of a byte")("7")
+    7
+    """
+
+    def number(text: str) -> Number:
+        try:
+            value = read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(
+                f"found {text!r}, expected a number"
+            ) from error
+        if not low <= value <= high:  # NaN lies nowhere
+            raise argparse.ArgumentTypeError(
+                f"found {text}, expected {low} to {high}, {what}"
+            )
+        return value
+
+    return number
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux pins processes to cores
+        return os.cpu_count() or 1
 
 
 def print_json(result: Mapping[str, Any]) -> None:

@@ -26,9 +26,14 @@ MAX_TABLE_PHASES = 1024
 def check_rate(sample_rate_hz: int) -> None:
     """Raise AudioError for a rate outside the supported range."""
     if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
+        reason = (
+            f"speech below {LOWEST_RATE_HZ} Hz lacks consonants"
+            if sample_rate_hz < LOWEST_RATE_HZ
+            else "resample it first"
+        )
         raise AudioError(
             f"sample rate {sample_rate_hz} Hz: expected {LOWEST_RATE_HZ} to"
-            f" {HIGHEST_RATE_HZ} Hz; speech below {LOWEST_RATE_HZ} Hz lacks consonants"
+            f" {HIGHEST_RATE_HZ} Hz; {reason}"
         )
 
 

@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import Bundle, SpeechSpec, StateSpec, find_bundle
 from edge_runtime.decoder import Decoder, make_decoder
 from edge_runtime.engine import Engine
-from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
-from edge_runtime.errors import AudioError, BundleError, SettingError
-from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd, FrontEndStream
+from edge_runtime.engines import open_engine
+from edge_runtime.errors import AudioError, BundleError
+from edge_runtime.front_end import (
+    MILLISECONDS_PER_SECOND,
+    FrontEnd,
+    FrontEndStream,
+    check_samples,
+)
+from edge_runtime.model_choice import choose_model
 from edge_runtime.resample import Resampler, check_rate
 
 FLUSH_MS = 480
@@ -90,11 +96,13 @@ class Transcriber:
         """Return one partial event per step that changed the text.
 
         `samples` is (S,) in ±1 at `sample_rate_hz`; S may be 0. Raises AudioError for
-        another shape, values that are not finite, and after `finish`.
+        another shape, values that `check_samples` refuses, and after `finish`.
         """
         if self._state.final is not None:
             raise AudioError("transcriber: fed after finish(); call reset() first")
-        _check_samples(samples)
+        if samples.ndim != 1:
+            raise AudioError(f"samples: shape is {samples.shape}, expected (samples,)")
+        check_samples("samples", samples)
         started = self._clock()
         self._state.n_fed_samples += len(samples)
         resampled = self._state.resampler.feed(samples)
@@ -180,9 +188,9 @@ def open_transcriber(
     """Return a transcriber of a ready-made bundle or of the bundle at a path.
 
     Close it, or use it in a `with`. Raises AudioError for a sample rate outside the
-    supported range, BundleError if the bundle breaks its contract or lacks such a
-    file, SettingError if the engine is unknown or missing, EngineError if it cannot
-    run the file.
+    supported range, BundleError if the bundle breaks its contract or is for pictures,
+    SettingError if the engine is unknown or missing or the bundle has no such file for
+    it, EngineError if it cannot run the file.
     """
     check_rate(sample_rate_hz)
     bundle, opened = open_speech(name_or_path, engine, precision, threads)
@@ -196,13 +204,9 @@ def open_speech(
 
     The caller closes the engine. Raises as `open_transcriber` does.
     """
-    if engine not in FORMAT_OF_ENGINE:
-        raise SettingError(
-            f"engine: found {engine}, expected one of {' '.join(FORMAT_OF_ENGINE)}"
-        )
     bundle = find_bundle(name_or_path)
     require_speech(bundle)
-    model = bundle.model(FORMAT_OF_ENGINE[engine], precision)
+    model = choose_model(bundle, engine, precision)
     return bundle, open_engine(engine, model, threads)
 
 
@@ -233,10 +237,3 @@ def require_speech(bundle: Bundle) -> SpeechSpec:
 
 def _initial(state: StateSpec) -> NDArray[np.float32]:
     return np.full(state.shape, state.reset, np.float32)
-
-
-def _check_samples(samples: NDArray[np.float32]) -> None:
-    if samples.ndim != 1:
-        raise AudioError(f"samples: shape is {samples.shape}, expected (samples,)")
-    if not np.isfinite(samples).all():
-        raise AudioError("samples: hold NaN or infinity, expected numbers in ±1")

@@ -26,9 +26,9 @@ from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.files import write_text
 from edge_runtime.options import Parser
-from training.checkpoint import source_revision
 from training.connected_digits import write_digit_strings, write_joined
 from training.data import data_folder
+from training.record import source_revision
 from training.result_tables import (
     HEADLINE_SIGMA,
     TABLES,
@@ -61,16 +61,18 @@ SOURCES = {
         *ENGINES,
         "edge_runtime/audio.py",
         "edge_runtime/ctc.py",
+        "edge_runtime/decoder.py",
         "edge_runtime/front_end.py",
         "edge_runtime/resample.py",
         "edge_runtime/transcriber.py",
+        "edge_runtime/vocabulary.py",
         "training/connected_digits.py",
         "training/evaluation_speech.py",
         "training/metrics.py",
         "training/speech.py",
     ),
     "sharing": (),
-    "latency": (*ENGINES, "edge_runtime/bench.py", "edge_runtime/memory.py"),
+    "latency": (*ENGINES, "edge_runtime/bench.py", "edge_runtime/first_run.py"),
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from demo_app.settings import Settings, ready_made
 from edge_runtime.bundle import BUNDLES
 from edge_runtime.errors import SettingError
-from edge_runtime.options import Parser
+from edge_runtime.options import Parser, add_threads_option, bounded
 
 if TYPE_CHECKING:
     import uvicorn
@@ -36,7 +36,9 @@ def run(arguments: Sequence[str]) -> int:
                 threads=options.threads,
             )
         )
-        print(f"tiedge demo: {_address(options.host, port)}", flush=True)
+        print(
+            f"tiedge demo: {_address(options.host, port)}\nCtrl-C ends it", flush=True
+        )
         # The server raises it again once it has shut down.
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
@@ -75,7 +77,7 @@ def _parse(
     parser = Parser(prog="tiedge serve", description=__doc__)
     parser.add_argument(
         "--port",
-        type=int,
+        type=bounded(int, 0, HIGHEST_PORT, "the ports there are"),
         default=environment.get("PORT", DEFAULT_PORT),
         help="0 takes a free one; default $PORT, else 8000",
     )
@@ -97,15 +99,8 @@ def _parse(
         default=[],
         help="a bundle to serve beside the ready-made ones",
     )
-    parser.add_argument("--threads", type=int, default=1, help="default 1")
-    options = parser.parse_args(arguments)
-    if not 0 <= options.port <= HIGHEST_PORT:
-        raise SettingError(
-            f"port is {options.port}, expected 0 to {HIGHEST_PORT}; see --port"
-        )
-    if options.threads < 1:
-        raise SettingError(f"threads is {options.threads}, expected at least 1")
-    return options
+    add_threads_option(parser)
+    return parser.parse_args(arguments)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -8,17 +8,30 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from edge_runtime.bench import Case, Measurement, choose_cases, measure_case
+from edge_runtime.bench import (
+    PUBLISHED_RUNS,
+    PUBLISHED_SECONDS,
+    Case,
+    Measurement,
+    choose_cases,
+    measure_case,
+)
 from edge_runtime.bundle import Bundle, find_bundle
 from edge_runtime.device import NOT_MEASURED, Device, read_device
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
-from edge_runtime.options import Parser, add_engine_options, print_json
+from edge_runtime.model_choice import choose_model
+from edge_runtime.options import Parser, add_engine_options, bounded, print_json
 
 BYTES_PER_MB = 10**6
 DEFAULT_RUNS = 50
 DEFAULT_SECONDS = 1.0
-SHORT_RUN = "short run: published figures need 1024 runs and 60 s"
+MAX_RUNS = 100_000
+MAX_SECONDS = 3600
+SHORT_RUN = (
+    f"short run: published figures need {PUBLISHED_RUNS} runs and"
+    f" {PUBLISHED_SECONDS:g} s"
+)
 
 COLUMNS = (
     ("engine", "engine"),
@@ -62,12 +75,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _one_case(bundle: Bundle, options: argparse.Namespace) -> Case:
     """Return the case that the options name; the deepest depth by default."""
-    if options.engine not in FORMAT_OF_ENGINE:
-        raise SettingError(
-            f"engine: found {options.engine}, tiedge bench times"
-            f" {' '.join(FORMAT_OF_ENGINE)}"
-        )
-    model = bundle.model(FORMAT_OF_ENGINE[options.engine], options.precision)
+    model = choose_model(bundle, options.engine, options.precision)
     cases = choose_cases(
         bundle, [options.engine], model.precision, options.depth, options.threads
     )
@@ -197,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "bundle", metavar="BUNDLE", help="a ready-made bundle, or the path of one"
     )
-    add_engine_options(parser)
+    add_engine_options(parser, FORMAT_OF_ENGINE)
     parser.add_argument(
         "--all",
         action="store_true",
@@ -205,13 +213,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--runs",
-        type=int,
+        type=bounded(int, 1, MAX_RUNS, f"and {PUBLISHED_RUNS} for a published figure"),
         default=DEFAULT_RUNS,
         help=f"at least so many; default {DEFAULT_RUNS}",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=bounded(
+            float, 0, MAX_SECONDS, f"and {PUBLISHED_SECONDS:g} for a published figure"
+        ),
         default=DEFAULT_SECONDS,
         help=f"at least so long; default {DEFAULT_SECONDS:g}",
     )

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import PictureError
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.engines import FORMAT_OF_ENGINE
+from edge_runtime.errors import PictureError, SettingError
 from edge_runtime.image_filter import SIGMA, ImageFilter, open_filter
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.pictures import (
+    MAX_PICTURE_PX,
     PICTURE_ENDINGS,
     list_pictures,
     read_picture,
@@ -22,7 +27,15 @@ from edge_runtime.pictures import (
     write_picture,
 )
 
+AUTO = "auto"
 MILLISECONDS_PER_SECOND = 1000
+PX_PER_MEGAPIXEL = 10**6
+
+EPILOG = """\
+Every picture of a folder, sub-folders included, goes to the same name under OUT. One
+that cannot be read or written stops no other: stderr names it, the last line counts
+it, and the exit status is 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,26 +46,34 @@ class Job:
     target: Path
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What every picture is filtered with."""
+
+    sigma: float | None
+    """Units of 255; None is an estimate of each picture's own."""
+    depth: int
+
+
 def run(arguments: Sequence[str]) -> int:
-    """Filter as the arguments say; 1 if a picture of a folder could not be read."""
+    """Filter as the arguments say; 1 if a picture of a folder failed."""
     options = _parser().parse_args(arguments)
     jobs = plan(options.source, options.target)
     with open_filter(
         options.bundle, options.engine, options.precision, options.threads
     ) as image_filter:
-        deepest = image_filter.bundle.depths[-1]
-        depth = deepest if options.depth is None else options.depth
+        setting = _setting(image_filter, options)
         if options.source.is_dir():
-            rows = _filter_all(image_filter, jobs, options.sigma, depth)
+            rows = _filter_all(image_filter, jobs, setting)
         else:
-            rows = [_filter(image_filter, jobs[0], options.sigma, depth)]
+            rows = [_filter(image_filter, jobs[0], setting)]
         result = {
             "bundle": image_filter.bundle.name,
             "engine": options.engine,
             "precision": options.precision,
-            "depth": depth,
+            "depth": setting.depth,
             "threads": options.threads,
-            "sigma": options.sigma,
+            "sigma": AUTO if setting.sigma is None else setting.sigma,
             "n_pictures": sum("error" not in row for row in rows),
             "rows": rows,
         }
@@ -70,8 +91,15 @@ def plan(source: Path, target: Path) -> list[Job]:
     file `target`, or into it if it is a folder. Raises PictureError, or DataError for
     a folder without pictures, where that would overwrite an input or cannot be done.
     """
-    if source.is_dir():
-        return _plan_folder(source, target)
+    try:
+        if source.is_dir():
+            return _plan_folder(source, target)
+        return [_plan_picture(source, target)]
+    except OSError as error:  # a name too long to be one, a folder that is closed
+        raise PictureError(f"{error.filename}: {error.strerror}") from error
+
+
+def _plan_picture(source: Path, target: Path) -> Job:
     if not source.exists():
         raise PictureError(f"{source}: no such picture or folder")
     file = target / source.name if target.is_dir() else target
@@ -82,7 +110,7 @@ def plan(source: Path, target: Path) -> list[Job]:
         )
     if file.exists() and file.samefile(source):
         raise PictureError(f"{file}: is the input itself, expected another file")
-    return [Job(source, file)]
+    return Job(source, file)
 
 
 def _plan_folder(source: Path, target: Path) -> list[Job]:
@@ -106,12 +134,20 @@ def _plan_folder(source: Path, target: Path) -> list[Job]:
     return jobs
 
 
-def _filter(
-    image_filter: ImageFilter, job: Job, sigma: float, depth: int
-) -> dict[str, Any]:
+def _setting(image_filter: ImageFilter, options: argparse.Namespace) -> Setting:
+    """Return the checked setting, before any picture is read."""
+    if options.sigma is not None:
+        image_filter.check_sigma(options.sigma)
+    return Setting(options.sigma, image_filter.checked_depth(options.depth))
+
+
+def _filter(image_filter: ImageFilter, job: Job, setting: Setting) -> dict[str, Any]:
     noisy = to_float(read_picture(job.source))  # (Y, X, 3)
+    sigma = setting.sigma
+    if sigma is None:
+        sigma = _estimate(image_filter, job.source, noisy)
     started = time.perf_counter()
-    restored = image_filter.apply(noisy, sigma, depth)
+    restored = image_filter.apply(noisy, sigma, setting.depth)
     seconds = time.perf_counter() - started
     write_picture(job.target, to_8_bits(restored))
     return {
@@ -119,20 +155,30 @@ def _filter(
         "target": str(job.target),
         "width_px": noisy.shape[1],
         "height_px": noisy.shape[0],
+        "sigma": round(sigma, 2),
         "ms": round(seconds * MILLISECONDS_PER_SECOND, 3),
     }
 
 
+def _estimate(
+    image_filter: ImageFilter, source: Path, noisy: NDArray[np.float32]
+) -> float:
+    try:
+        return image_filter.estimate_sigma(noisy)
+    except PictureError as error:
+        raise PictureError(f"{source}: {error}; give --sigma a number") from error
+
+
 def _filter_all(
-    image_filter: ImageFilter, jobs: Sequence[Job], sigma: float, depth: int
+    image_filter: ImageFilter, jobs: Sequence[Job], setting: Setting
 ) -> list[dict[str, Any]]:
     """Return one row per job, told on stderr as it ends; a bad picture stops none."""
     rows: list[dict[str, Any]] = []
     for number, job in enumerate(jobs, start=1):
         try:
-            row = _filter(image_filter, job, sigma, depth)
-            told = f"{job.target}: {row['ms']:.0f} ms"
-        except PictureError as error:
+            row = _filter(image_filter, job, setting)
+            told = f"{job.target}: sigma {row['sigma']:g}, {row['ms']:.0f} ms"
+        except (PictureError, SettingError) as error:  # unreadable, or unwritable
             row = {"source": str(job.source), "error": str(error)}
             told = str(error)
         rows.append(row)
@@ -144,18 +190,28 @@ def _summary(result: dict[str, Any]) -> str:
     rows = result["rows"]
     done = [row for row in rows if "error" not in row]
     spent_ms = sum(row["ms"] for row in done) / max(1, len(done))
-    failed = f", {len(rows) - len(done)} could not be read" if done != rows else ""
+    failed = f", {len(rows) - len(done)} failed" if done != rows else ""
     return (
         f"{len(done)} of {len(rows)} pictures filtered by {result['bundle']}"
         f" ({result['engine']} {result['precision']}, depth {result['depth']},"
-        f" sigma {result['sigma']:g}), {spent_ms:.0f} ms each{failed}"
+        f" sigma {_told_sigma(result['sigma'], done)}), {spent_ms:.0f} ms each{failed}"
     )
+
+
+def _told_sigma(sigma: float | str, done: Sequence[dict[str, Any]]) -> str:
+    if isinstance(sigma, float):
+        return f"{sigma:g}"
+    if not done:
+        return sigma
+    return f"{sigma}: {sum(row['sigma'] for row in done) / len(done):.1f} on average"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="tiedge filter",
-        description="Filter one picture, or every picture of a folder.",
+        description="Filter one picture, or every picture of a folder: JPEG, PNG, BMP,"
+        f" TIFF or WebP of at most {MAX_PICTURE_PX // PX_PER_MEGAPIXEL} megapixels.",
+        epilog=EPILOG,
     )
     parser.add_argument(
         "bundle", metavar="NAME", help="a ready-made bundle, or the path of one"
@@ -171,15 +227,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sigma",
-        type=float,
+        type=_sigma,
         default=SIGMA,
-        help=f"strength of the noise in units of 255; default {SIGMA:g}",
+        help=f"strength of the noise in units of 255, or {AUTO} for an estimate from"
+        f" each picture; default {SIGMA:g}",
     )
-    add_engine_options(parser)
+    add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"
     )
     return parser
+
+
+def _sigma(text: str) -> float | None:
+    """Return the number, or None for an estimate."""
+    if text == AUTO:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected a number or {AUTO}"
+        ) from error
 
 
 def _path(text: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from edge_runtime.audio import open_audio
 from edge_runtime.bundle import Bundle
 from edge_runtime.engine import Engine
+from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import AudioError
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.transcriber import Event, Transcriber, open_speech
@@ -97,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="tiedge transcribe",
         description="Print what is said in audio files: WAV, and with soundfile"
         " installed FLAC, Ogg, Opus, MP3 and others; 8 to 192 kHz.",
+        epilog="Of several files, one that cannot be read stops no other: stderr names"
+        " it, and the exit status is 1.",
     )
     parser.add_argument("files", metavar="FILE", type=Path, nargs="+")
     parser.add_argument(
@@ -105,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a ready-made bundle, or the path of one; default digits",
     )
-    add_engine_options(parser)
+    add_engine_options(parser, FORMAT_OF_ENGINE, depth=False, seed=False)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"
     )

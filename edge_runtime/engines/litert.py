@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import ModelFile, Signature
 from edge_runtime.engine import Engine, FoundSignature, FoundTensor, check_agreement
-from edge_runtime.engines.native_log import silence_exit, silenced
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.files import replacing
+from edge_runtime.native_log import LITERT_LINE, silence_exit, silenced
 
 PACKAGE = "ai-edge-litert"
 
@@ -83,7 +83,7 @@ class LitertEngine(Engine):
     def _buffers_of(self, signature: Signature) -> _Buffers:
         """Return the entry point's buffers, made at its first call."""
         if signature.name not in self._buffers:
-            with silenced():
+            with silenced(LITERT_LINE):
                 self._buffers[signature.name] = _make_buffers(self._model, signature)
         return self._buffers[signature.name]
 
@@ -113,7 +113,7 @@ class LitertEngine(Engine):
             )
         )
         try:
-            with silenced():
+            with silenced(LITERT_LINE):
                 environment = litert.Environment.create(
                     compiler_plugin_path=nowhere, dispatch_library_path=nowhere
                 )
@@ -192,7 +192,7 @@ def _tensors(details: dict[str, dict[str, Any]]) -> dict[str, FoundTensor]:
 
 
 def _free(parts: list[Any], buffers: dict[str, _Buffers]) -> None:
-    with silenced():
+    with silenced(LITERT_LINE):
         buffers.clear()
         while parts:
             parts.pop()

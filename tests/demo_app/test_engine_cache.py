@@ -7,7 +7,7 @@ import pytest
 
 from demo_app.app import open_bundles
 from demo_app.engine_cache import EngineCache, EngineKey
-from edge_runtime.errors import BundleError, EngineError, SettingError
+from edge_runtime.errors import EngineError, SettingError
 
 BLUR = EngineKey("blur", "litert", "fp32")
 TONES = EngineKey("tones", "litert", "fp32")
@@ -62,7 +62,7 @@ def test_engine_in_use_stays(cache: EngineCache) -> None:
     [
         (EngineKey("x", "litert", "fp32"), SettingError),
         (EngineKey("blur", "x", "fp32"), SettingError),
-        (EngineKey("blur", "litert", "int8"), BundleError),
+        (EngineKey("blur", "litert", "int8"), SettingError),
     ],
 )
 def test_failure_takes_no_room(

@@ -12,6 +12,7 @@ import pytest
 import tiedge
 from demo_app.commands.serve import bound_socket, run
 from edge_runtime.errors import SettingError
+from edge_runtime.options import usable_cores
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 20
@@ -76,11 +77,19 @@ def test_busy_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--port", "70000"], "port is 70000, expected 0 to 65535; see --port"),
-        (["--threads", "0"], "threads is 0, expected at least 1"),
+        (
+            ["--port", "70000"],
+            "argument --port: found 70000, expected 0 to 65535, the ports there are;"
+            " see tiedge serve --help",
+        ),
+        (
+            ["--threads", "0"],
+            f"argument --threads: found 0, expected 1 to {usable_cores()}, the cores of"
+            " this machine; see tiedge serve --help",
+        ),
         (
             ["--port", "http"],
-            "argument --port: invalid int value: 'http'; see tiedge serve --help",
+            "argument --port: found 'http', expected a number; see tiedge serve --help",
         ),
     ],
 )

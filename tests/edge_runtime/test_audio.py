@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import wave
@@ -13,6 +14,9 @@ from edge_runtime.audio import BLOCK_SAMPLES, open_audio, pcm_to_float, read_aud
 from edge_runtime.errors import AudioError
 
 RATE_HZ = 16_000
+NO_AUDIO = (
+    "not audio that can be read, or damaged; expected WAV, FLAC, Ogg, Opus or MP3"
+)
 
 
 def write_wav(
@@ -134,13 +138,96 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/none.wav: no such audio file" == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (".", "is a folder, expected an audio file"),
+        ("pipe", "is a device or a pipe, expected an audio file"),
+        ("x" * 300, "no such audio file"),
+    ],
+)
+def test_what_is_no_file_says_what_it_is(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    """A folder and a pipe are there, but are not to be read."""
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(AudioError) as caught:
+        read_audio(tmp_path / name)
+
+    assert f"{tmp_path / name}: {message}" == str(caught.value)
+
+
 def test_text_is_no_audio(tmp_path: Path) -> None:
     """A file of another kind is refused as such."""
     pytest.importorskip("soundfile", reason="soundfile is not installed")
     (tmp_path / "a.wav").write_text("not a sound")
 
-    with pytest.raises(AudioError, match=r"a\.wav: not audio, or damaged: "):
+    with pytest.raises(AudioError) as caught:
         read_audio(tmp_path / "a.wav")
+
+    assert f"{tmp_path}/a.wav: {NO_AUDIO}" == str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["noise", "zeros", "nothing"])
+def test_junk_named_mp3_is_one_line(
+    tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The decoder's own words on stderr do not show."""
+    pytest.importorskip("soundfile", reason="soundfile is not installed")
+    noise = np.random.default_rng(0).bytes(100_000)
+    data = {"noise": noise, "zeros": bytes(5000), "nothing": b""}[content]
+    (tmp_path / "a.mp3").write_bytes(data)
+
+    with pytest.raises(AudioError) as caught:
+        read_audio(tmp_path / "a.mp3")
+
+    assert f"{tmp_path}/a.mp3: {NO_AUDIO}" == str(caught.value)
+    assert ("", "") == capfd.readouterr()
+
+
+def test_a_damaged_mp3_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does what the decoder says while it reads on."""
+    soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, wiggle(160_000), RATE_HZ)
+    data = path.read_bytes()
+    middle = len(data) // 2
+    junk = np.random.default_rng(0).bytes(3000)
+    path.write_bytes(data[:middle] + junk + data[middle + len(junk) :])
+
+    with pytest.raises(AudioError, match=r"a\.mp3: (damaged after|truncated)"):
+        read_audio(path)
+
+    assert ("", "") == capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "samples: hold NaN or infinity, expected numbers in ±1"),
+        (
+            3e38,
+            "samples: reach 3e+38, expected ±1, and at most ±16; scale them to ±1"
+            " first",
+        ),
+    ],
+)
+def test_float_samples_on_another_scale_name_the_file(
+    tmp_path: Path, value: float, message: str
+) -> None:
+    """A float file can hold anything; even two such channels mix without a warning."""
+    soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
+    path = tmp_path / "a.wav"
+    stereo = np.full((100, 2), value, np.float32)
+    soundfile.write(path, stereo, RATE_HZ, subtype="FLOAT")
+
+    with pytest.raises(AudioError) as caught:
+        read_audio(path)
+
+    assert f"{path}: {message}" == str(caught.value)
 
 
 def test_no_samples_are_refused(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ KEYS = {
     "device",
     "rows",
 }
+RUNS = "1 to 100000, and 1024 for a published figure; see tiedge bench --help"
+SECONDS = "0 to 3600, and 60 for a published figure; see tiedge bench --help"
 QUICK = ("--runs", "3", "--seconds", "0", "--precision", "fp32")
 needs_litert = pytest.mark.skipif(
     "litert" not in installed_engines(), reason="litert is not installed"
@@ -270,17 +272,21 @@ def test_speech_has_a_real_time_factor(
             "depth: found 3, tiny.tflite offers 1 2",
         ),
         (
-            ("--engine", "torch"),
-            "engine: found torch, tiedge bench times litert tflite-runtime executorch",
+            ("--precision", "fp16"),
+            "precision: found fp16, sample-picture offers fp32 on litert",
         ),
-        (("--threads", "0"), "threads: found 0, expected 1 or more"),
-        (("--runs", "0"), "runs: found 0, expected 1 or more"),
+        (("--runs", "0"), f"argument --runs: found 0, expected {RUNS}"),
+        (("--runs", "-5"), f"argument --runs: found -5, expected {RUNS}"),
+        (("--runs", f"{10**12}"), f"argument --runs: found {10**12}, expected {RUNS}"),
+        (("--seconds", "-1"), f"argument --seconds: found -1, expected {SECONDS}"),
+        (("--seconds", "nan"), f"argument --seconds: found nan, expected {SECONDS}"),
+        (("--seconds", "inf"), f"argument --seconds: found inf, expected {SECONDS}"),
     ],
 )
 def test_wrong_options_are_refused(
     tiny_picture: TinyBundle, words: tuple[str, ...], message: str
 ) -> None:
-    """A depth, engine, thread or run count that cannot be says what can."""
+    """A depth, precision, time or run count that cannot be says what can."""
     with pytest.raises((SettingError, EngineError)) as caught:
         bench.run([str(tiny_picture.bundle.folder), *QUICK, *words])
 

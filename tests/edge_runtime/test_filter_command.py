@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,13 @@ from numpy.typing import NDArray
 import tiedge
 from edge_runtime.commands.filter import Job, plan
 from edge_runtime.errors import DataError, PictureError
-from edge_runtime.pictures import read_picture, to_8_bits, to_float, write_picture
+from edge_runtime.pictures import (
+    add_noise,
+    read_picture,
+    to_8_bits,
+    to_float,
+    write_picture,
+)
 from tests.demo_app.hand_made_bundles import blur_bundle
 
 ENDINGS = ".bmp .jpeg .jpg .png .tif .tiff .webp"
@@ -67,7 +75,7 @@ def test_json_is_one_object_and_nothing_else(
     """The deepest depth and sigma 25 are the defaults, and the object says so."""
     target = tmp_path / "out.png"
 
-    status = call(blur, str(photo), str(target), "--threads", "2", "--json")
+    status = call(blur, str(photo), str(target), "--json")
 
     result = json.loads(capsys.readouterr().out)
     (row,) = result.pop("rows")
@@ -77,7 +85,7 @@ def test_json_is_one_object_and_nothing_else(
         "engine": "litert",
         "precision": "fp32",
         "depth": 2,
-        "threads": 2,
+        "threads": 1,
         "sigma": 25.0,
         "n_pictures": 1,
     }
@@ -87,6 +95,7 @@ def test_json_is_one_object_and_nothing_else(
         "target": str(target),
         "width_px": 130,
         "height_px": 100,
+        "sigma": 25.0,
     }
 
 
@@ -137,6 +146,107 @@ def test_a_bad_picture_stops_no_other_and_fails_at_the_end(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
 
 
+def test_an_unwritable_picture_stops_no_other(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line for the picture, the rest is written, and the last line counts both."""
+    write_picture(tmp_path / "in" / "a.png", np.zeros((9, 7, 3), np.uint8))
+    photo.rename(tmp_path / "in" / "b.png")
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+
+    status = call(blur, str(tmp_path / "in"), str(tmp_path / "out"))
+
+    output = capsys.readouterr()
+    assert 1 == status
+    assert (
+        f"1/2 {tmp_path}/out/a.png: cannot be written: Is a directory"
+        == output.err.splitlines()[0]
+    )
+    assert output.out.startswith("1 of 2 pictures filtered by blur ")
+    assert output.out.endswith(" ms each, 1 failed\n")
+    assert (tmp_path / "out" / "b.png").is_file()
+
+
+def test_a_wrong_setting_is_told_once_for_a_folder(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What no picture can be filtered with is not repeated for each of them."""
+    status = call(blur, str(tmp_path), f"{tmp_path}-out", "--sigma", "99")
+
+    assert 1 == status
+    assert (
+        "tiedge filter: blur: sigma is 99, expected 0 to 55\n"
+        == capsys.readouterr().err
+    )
+
+
+def test_sigma_auto_is_estimated_from_each_picture(
+    blur: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The row holds the estimate, inside the bundle's range, and so does the line."""
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    for name, sigma in (("a.png", 20.0), ("b.png", 90.0)):
+        noisy = add_noise(grey, sigma, seed=0, clip=True)
+        write_picture(tmp_path / "in" / name, to_8_bits(noisy))
+    folders = str(tmp_path / "in"), str(tmp_path / "out")
+
+    status = call(blur, *folders, "--sigma", "auto", "--json")
+
+    output = capsys.readouterr()
+    result = json.loads(output.out)
+    first, second = (row["sigma"] for row in result["rows"])
+    assert (0, "auto") == (status, result["sigma"])
+    assert 20 == pytest.approx(first, rel=0.1)
+    assert 55 == second
+    assert "/b.png: sigma 55, " in output.err
+    call(blur, *folders, "--sigma", "auto")
+    mean = (first + second) / 2
+    assert f"sigma auto: {mean:.1f} on average), " in capsys.readouterr().out
+
+
+def test_sigma_auto_needs_some_pixels(
+    blur: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture too small to be judged is named, with the way out."""
+    write_picture(tmp_path / "a.png", np.zeros((2, 9, 3), np.uint8))
+
+    status = call(
+        blur, str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--sigma", "auto"
+    )
+
+    assert 1 == status
+    assert (
+        f"tiedge filter: {tmp_path}/a.png: picture: 9×2 pixels are too few to judge the"
+        " noise, expected at least 3×3; give --sigma a number\n"
+    ) == capsys.readouterr().err
+
+
+def test_a_speech_bundle_is_refused_before_its_engine_is_loaded(
+    photo: Path, tmp_path: Path
+) -> None:
+    """One line, and none from LiteRT behind it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tiedge", "filter", "digits", photo, tmp_path / "a.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert done.stderr.endswith(
+        'digits: task is "speech", expected "picture"; use tiedge transcribe\n'
+    )
+    assert 1 == done.stderr.count("\n")
+
+
+def test_a_name_too_long_to_be_one_is_one_line(photo: Path, tmp_path: Path) -> None:
+    """The system's reason stands behind the name."""
+    name = tmp_path / ("x" * 300 + ".png")
+
+    assert f"{name}: File name too long" == refusal_of(name, tmp_path / "out.png")
+    assert f"{name}: File name too long" == refusal_of(photo, name)
+
+
 def test_a_bad_picture_alone_is_one_line(
     blur: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,9 +271,19 @@ def test_a_bad_picture_alone_is_one_line(
         (["--sigma", "99"], "blur: sigma is 99, expected 0 to 55"),
         (["--depth", "8"], "blur: depth is 8, expected one of 1 2"),
         (["--depth", "0"], "blur: depth is 0, expected one of 1 2"),
+        (["--sigma", "nan"], "blur: sigma is nan, expected 0 to 55"),
         (
-            ["--engine", "torch"],
-            "engine: found torch, expected one of litert tflite-runtime executorch",
+            ["--sigma", "x"],
+            "argument --sigma: found 'x', expected a number or auto;"
+            " see tiedge filter --help",
+        ),
+        (
+            ["--seed", "1"],
+            "unrecognized arguments: --seed 1; see tiedge filter --help",
+        ),
+        (
+            ["--engine", "executorch"],
+            "engine: found executorch, blur has no .pte file to run on it",
         ),
     ],
 )
@@ -191,8 +311,7 @@ def test_a_precision_that_was_not_packed_is_one_line(
 
     assert status == 1
     assert capsys.readouterr().err == (
-        f"tiedge filter: {Path(blur).resolve()}: no tflite file of precision int8,"
-        " expected one of: tflite fp32\n"
+        "tiedge filter: precision: found int8, blur offers fp32 on litert\n"
     )
 
 

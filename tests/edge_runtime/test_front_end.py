@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_runtime.errors import AudioError
-from edge_runtime.front_end import FrontEnd, FrontEndStream, hz_to_mel, mel_to_hz
+from edge_runtime.front_end import (
+    LARGEST_SAMPLE,
+    FrontEnd,
+    FrontEndStream,
+    check_samples,
+    hz_to_mel,
+    mel_to_hz,
+)
 
 SMALL = FrontEnd(
     window_samples=20, hop_samples=8, fft_samples=32, n_mels=5, feature_mean=-3.0
@@ -188,3 +195,33 @@ def test_a_band_beyond_the_rate_is_refused() -> None:
     assert ("front end: band 60–4100 Hz; expected 0 <= low < high <= 4000 Hz") == str(
         caught.value
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "a: hold NaN or infinity, expected numbers in ±1"),
+        (-np.inf, "a: hold NaN or infinity, expected numbers in ±1"),
+        (1e38, "a: reach 1e+38, expected ±1, and at most ±16; scale them to ±1 first"),
+        (
+            -32768,
+            "a: reach 32768, expected ±1, and at most ±16; scale them to ±1 first",
+        ),
+    ],
+)
+def test_samples_on_another_scale_are_refused(value: float, message: str) -> None:
+    """No number, and a magnitude no recorder reaches, are errors and no silence."""
+    with pytest.raises(AudioError) as caught:
+        check_samples("a", np.array([[0.5, value]], np.float32))
+
+    assert message == str(caught.value)
+
+
+def test_samples_may_overshoot() -> None:
+    """Up to the stated bound, samples give finite features without a warning."""
+    loud = np.full(400, LARGEST_SAMPLE, np.float32)
+
+    check_samples("a", loud)
+    check_samples("a", loud[:0])
+
+    assert np.isfinite(SMALL.features(loud)).all()

@@ -11,6 +11,7 @@ from edge_runtime.bundle import Bundle, Signature
 from edge_runtime.engine import Engine
 from edge_runtime.errors import BundleError, PictureError, SettingError
 from edge_runtime.image_filter import ImageFilter, Span, open_filter, padded_px, spans
+from edge_runtime.pictures import add_noise
 from tests.sample_bundles import picture_manifest, speech_manifest, write_bundle
 
 TILE_PX = 16
@@ -206,6 +207,20 @@ def test_arrays_that_are_no_picture_are_refused(
         image_filter.apply(picture, 25.0)
 
     assert message == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "expected"), [(20.0, pytest.approx(20, rel=0.1)), (90.0, 55.0)]
+)
+def test_sigma_is_estimated_inside_the_range(
+    image_filter: ImageFilter, sigma: float, expected: float
+) -> None:
+    """The noise of a picture is judged, and `apply` takes what comes of it."""
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    noisy = add_noise(grey, sigma, seed=0, clip=False)
+
+    assert expected == image_filter.estimate_sigma(noisy)
+    image_filter.check_sigma(image_filter.estimate_sigma(noisy))
 
 
 def test_a_speech_bundle_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:

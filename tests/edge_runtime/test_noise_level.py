@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -38,6 +40,20 @@ def test_pictures_below_a_block_are_judged_whole() -> None:
 
     assert estimate_sigma(noisy) == pytest.approx(25, rel=0.15)
     assert estimate_sigma(noisy[:3, :3]) > 0
+
+
+def test_memory_does_not_grow_with_the_height() -> None:
+    """Twenty times the rows take less than twice the memory."""
+
+    def peak_bytes(n_rows: int) -> int:
+        picture = np.zeros((n_rows, 500, 3), np.float32)
+        tracemalloc.start()
+        estimate_sigma(picture)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    assert peak_bytes(2000) < 2 * peak_bytes(100)
 
 
 def test_too_few_pixels_are_refused() -> None:

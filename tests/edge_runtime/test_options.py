@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
+
 import pytest
 
 from edge_runtime.errors import SettingError
-from edge_runtime.options import MAX_THREADS, Parser, add_engine_options
+from edge_runtime.options import Parser, add_engine_options, bounded, usable_cores
 
 
 @pytest.fixture
@@ -29,19 +33,72 @@ def test_the_defaults_are_those_of_a_device(parser: Parser) -> None:
     } == vars(options)
 
 
-def test_more_threads_than_a_machine_bears_are_refused(parser: Parser) -> None:
-    """An engine that starts them all would end without a word."""
+@pytest.mark.parametrize("n_threads", [-1, 0, 100_000])
+def test_threads_are_bounded_by_the_cores(parser: Parser, n_threads: int) -> None:
+    """More threads than cores only wait, and too many would end without a word."""
     with pytest.raises(SettingError) as caught:
-        parser.parse_args(["--threads", "100000"])
+        parser.parse_args([f"--threads={n_threads}"])
+
+    n_cores = usable_cores()
+    assert (
+        f"argument --threads: found {n_threads}, expected 1 to {n_cores}, the cores of"
+        " this machine; see tiedge filter --help" == str(caught.value)
+    )
+    assert n_cores == parser.parse_args(["--threads", f"{n_cores}"]).threads
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux holds a process to cores"
+)
+def test_cores_are_those_this_process_may_use() -> None:
+    """A process that is held to one core has one."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert 1 == usable_cores()
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize("option", ["--threads", "--seed"])
+def test_what_is_no_number_is_refused(parser: Parser, option: str) -> None:
+    """The line names the option and what was found."""
+    with pytest.raises(SettingError) as caught:
+        parser.parse_args([option, "x"])
 
     assert (
-        f"argument --threads: found 100000, expected at most {MAX_THREADS};"
+        f"argument {option}: found 'x', expected a number; see tiedge filter --help"
+        == str(caught.value)
+    )
+
+
+def test_a_seed_below_zero_is_refused(parser: Parser) -> None:
+    """The random generator takes none."""
+    with pytest.raises(SettingError) as caught:
+        parser.parse_args(["--seed", "-1"])
+
+    assert (
+        "argument --seed: found -1, expected 0 to 4294967295, the 32-bit numbers;"
         " see tiedge filter --help" == str(caught.value)
     )
-    assert MAX_THREADS == parser.parse_args(["--threads", f"{MAX_THREADS}"]).threads
 
 
-def test_what_is_no_number_is_refused(parser: Parser) -> None:
-    """The line names the option and what was found."""
-    with pytest.raises(SettingError, match="--threads: invalid int value: 'x'"):
-        parser.parse_args(["--threads", "x"])
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "1e3"])
+def test_a_bounded_number_is_finite_and_in_its_range(text: str) -> None:
+    """NaN compares as nothing, and is refused like what lies outside."""
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        bounded(float, 0, 9, "the digits")(text)
+
+    assert f"found {text}, expected 0 to 9, the digits" == str(caught.value)
+
+
+def test_a_verb_offers_only_what_it_uses() -> None:
+    """An engine that cannot run there is refused, and a depth that means nothing."""
+    parser = Parser(prog="tiedge transcribe")
+    add_engine_options(parser, ("litert",), depth=False, seed=False)
+
+    assert {"engine", "precision", "threads"} == vars(parser.parse_args([])).keys()
+    with pytest.raises(SettingError, match="--engine: invalid choice: 'torch'"):
+        parser.parse_args(["--engine", "torch"])
+    with pytest.raises(SettingError, match="unrecognized arguments: --depth 3; see"):
+        parser.parse_args(["--depth", "3"])

@@ -1,4 +1,6 @@
 import math
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from edge_runtime import pictures
 from edge_runtime.errors import DataError, PictureError
 from edge_runtime.pictures import (
     add_noise,
+    decode_picture,
     list_pictures,
     psnr_db,
     read_picture,
@@ -141,6 +144,39 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(
 
     assert (
         f"{file}: 20×12 is 240 pixels, expected at most 239; make it smaller first"
+        == str(caught.value)
+    )
+
+
+def header_of(n_columns: int, n_rows: int) -> bytes:
+    """Return the beginning of a PNG that says it has so many pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", n_columns, n_rows, 8, 2, 0, 0, 0)
+    end = struct.pack(">I", zlib.crc32(header)) + bytes(4) + b"IDAT" + bytes(4)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + end
+
+
+@pytest.mark.parametrize("n_columns", [8_100, 9_500, 40_000])
+def test_pillows_own_limits_do_not_show(n_columns: int) -> None:
+    """Pillow warns of 90 megapixels and refuses 180; ours is the one line for all."""
+    with pytest.raises(PictureError) as caught:
+        decode_picture(header_of(n_columns, 10_000), "a.png")
+
+    assert (
+        f"a.png: {n_columns}×10000 is {n_columns}0000 pixels, expected at most"
+        " 80000000; make it smaller first" == str(caught.value)
+    )
+
+
+def test_other_formats_are_refused(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+    """A GIF would be read to its first frame alone, and written in 256 colours."""
+    file = tmp_path / "picture.gif"
+    Image.fromarray(picture).save(file)
+
+    with pytest.raises(PictureError) as caught:
+        read_picture(file)
+
+    assert (
+        f"{file}: not a picture that can be read; expected JPEG, PNG, BMP, TIFF or WebP"
         == str(caught.value)
     )
 

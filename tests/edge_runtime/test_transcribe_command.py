@@ -126,6 +126,20 @@ def test_low_rates_are_refused(
     ) == output.err
 
 
+@pytest.mark.parametrize("option", ["--depth", "--seed"])
+def test_what_means_nothing_for_speech_is_not_offered(
+    tones: str, spoken: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no depth to choose, and nothing that is left to chance."""
+    status = call(tones, str(spoken), option, "3")
+
+    assert 1 == status
+    assert (
+        f"tiedge transcribe: unrecognized arguments: {option} 3;"
+        " see tiedge transcribe --help\n" == capsys.readouterr().err
+    )
+
+
 def test_empty_audio_is_refused(
     tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,12 +222,17 @@ def test_no_audio_gives_no_text(transcriber: Transcriber) -> None:
             np.array([0.0, np.nan], np.float32),
             "samples: hold NaN or infinity, expected numbers in ±1",
         ),
+        (
+            np.array([0.0, -1e38], np.float32),
+            "samples: reach 1e+38, expected ±1, and at most ±16; scale them to ±1"
+            " first",
+        ),
     ],
 )
 def test_odd_samples_are_refused(
     transcriber: Transcriber, samples: NDArray[np.float32], message: str
 ) -> None:
-    """Samples of another shape, or without a value, change nothing."""
+    """Samples of another shape or scale, or without a value, change nothing."""
     with pytest.raises(AudioError) as caught:
         transcriber.feed(samples)
 

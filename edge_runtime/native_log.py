@@ -12,17 +12,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LOG_LINE = re.compile(rb"(VERBOSE|INFO|WARNING|ERROR): ")
+LITERT_LINE = re.compile(rb"(VERBOSE|INFO|WARNING|ERROR): ")
+MPG123_LINE = re.compile(rb"\[src/libmpg123/|(Note|Warning): |\s*$")
 STDERR = 2
 _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def silenced() -> Iterator[None]:
-    """Drop log lines that native code writes to stderr inside the block.
+def silenced(chatter: re.Pattern[bytes]) -> Iterator[None]:
+    """Drop the lines of native code that reach stderr inside the block.
 
-    LiteRT prints twenty lines per model and offers no setting against it. Anything
-    else that reaches stderr meanwhile is passed on afterwards.
+    LiteRT prints twenty lines per model, libmpg123 some per damaged MP3, and neither
+    offers a setting against it. Lines that do not begin as `chatter` says are passed on
+    afterwards.
     """
     with _one_at_a_time, tempfile.TemporaryFile() as caught:
         try:
@@ -38,7 +40,7 @@ def silenced() -> Iterator[None]:
             os.close(terminal)
             caught.seek(0)
             for line in caught:
-                if not LOG_LINE.match(line):
+                if not chatter.match(line):
                     os.write(STDERR, line)
 
 
