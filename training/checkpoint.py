@@ -1,20 +1,10 @@
-"""Checkpoints: weights as safetensors, beside the recipe that made them.
-
-A checkpoint is a folder with
-
-  weights.safetensors   the averaged weights of the best validation
-  recipe.json           recipe name, settings, version, revision, step, metrics
-  log.csv, curves.png   how the training went
-
-A run that goes on also has `state.safetensors`: weights, average, optimizer, step.
-"""
+"""The tensors of a checkpoint, and of a run that goes on, as safetensors."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge_runtime import __version__
-from edge_runtime.errors import CheckpointError
+from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.files import replacing, write_text
 from training.recipe import Recipe
-
-WEIGHTS_FILE = "weights.safetensors"
-STATE_FILE = "state.safetensors"
-RECIPE_FILE = "recipe.json"
+from training.record import RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, source_revision
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ def save_weights(
 
     `origin` says which checkpoint the run started from; None for fresh weights.
     """
-    with replacing(folder / WEIGHTS_FILE) as temporary:
+    with _safely(folder / WEIGHTS_FILE) as temporary:
         save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
     record = {
         "recipe": name,
@@ -72,41 +59,54 @@ def save_weights(
     write_text(folder / RECIPE_FILE, json.dumps(record, indent=2) + "\n")
 
 
-def origin_of(checkpoint: Path, freeze: Sequence[str]) -> dict[str, Any]:
-    """Return what a run's record says of the checkpoint that it starts from."""
-    weights = (checkpoint / WEIGHTS_FILE).read_bytes()
-    return {
-        "checkpoint": checkpoint.name,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "freeze": list(freeze),
-    }
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return what recipe.json says; raises CheckpointError if it cannot be read."""
-    path = folder / RECIPE_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: no checkpoint can be read here: {error}; expected a folder"
-            f" with {RECIPE_FILE} and {WEIGHTS_FILE}"
-        ) from error
-    if not isinstance(record, dict) or not {"recipe", "settings"} <= record.keys():
-        raise CheckpointError(f'{path}: lacks "recipe" or "settings"')
-    return record
-
-
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Return the checkpoint's weights; raises CheckpointError if they are damaged."""
     return _read(folder / WEIGHTS_FILE)
 
 
+def saved_step(run: Path) -> int:
+    """Return the step that a run would go on from, if it were resumed."""
+    return _progress(run / STATE_FILE).step
+
+
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
+    with _readable(path):
         return load_file(path)
+
+
+def _progress(path: Path) -> Progress:
+    """Return where the run stands whose state a file holds."""
+    with _readable(path), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    try:
+        return Progress(
+            step=int(metadata["step"]),
+            best_score=float(metadata["best_score"]),
+            best_step=int(metadata["best_step"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: does not say where the run stands; start a new run"
+        ) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: weights cannot be read: {error}") from error
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error
+        raise CheckpointError(f"{path}: weights cannot be read: {reason}") from error
+
+
+@contextmanager
+def _safely(path: Path) -> Iterator[Path]:
+    """Replace a file as `replacing` does, where safetensors does the writing."""
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except SafetensorError as error:  # it wraps the error of the operating system
+        raise SettingError(f"{path}: cannot be written: {error}") from error
 
 
 def load_into(network: nn.Module, weights: dict[str, Tensor], where: Path) -> None:
@@ -150,7 +150,7 @@ def save_state(
     tensors |= {f"average.{k}": v for k, v in average.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
-    with replacing(folder / STATE_FILE) as temporary:
+    with _safely(folder / STATE_FILE) as temporary:
         save_file(
             {k: v.detach().clone().contiguous() for k, v in tensors.items()},
             temporary,
@@ -167,8 +167,7 @@ def load_state(
     """Fill network, average and optimizer from a run's state; return its progress."""
     path = folder / STATE_FILE
     tensors = _read(path)
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+    progress = _progress(path)
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {
@@ -177,7 +176,10 @@ def load_state(
             if name.startswith(prefix)
         }
 
-    load_into(network, part("network."), path)
+    try:
+        load_into(network, part("network."), path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; resume with the run's own settings") from error
     average.update(part("average."))
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in part("optimizer.").items():
@@ -186,11 +188,7 @@ def load_state(
     _check_slots(slots, optimizer, path)
     state = optimizer.state_dict()
     optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
-    return Progress(
-        step=int(metadata["step"]),
-        best_score=float(metadata["best_score"]),
-        best_step=int(metadata["best_step"]),
-    )
+    return progress
 
 
 def _check_slots(
@@ -207,26 +205,3 @@ def _check_slots(
                 f"{path}: the run trains other weights than this command; resume with"
                 " the same freeze="
             )
-
-
-def source_revision() -> str | None:
-    """Return the git revision of the checkout, `+` behind it if changed, or None."""
-    here = Path(__file__).parent
-    try:
-        revision = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", "*.py"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision + ("+" if changed else "")

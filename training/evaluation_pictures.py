@@ -18,7 +18,7 @@ from edge_runtime.errors import PictureError, SettingError
 from edge_runtime.noise_level import estimate_sigma
 from edge_runtime.pictures import add_noise, psnr_db, read_picture, to_8_bits
 from edge_runtime.progress import Progress
-from training.scikit_image import non_local_means, require, ssim
+from training.scikit_image import check_size, non_local_means, require, ssim
 
 MILLISECONDS_PER_SECOND = 1000
 PROTOCOLS = ("published", "camera")
@@ -93,10 +93,12 @@ def evaluate_pictures(
     is told on stderr.
 
     Raises SettingError for a depth or a sigma that is not on offer, PictureError for
-    a picture that cannot be read or is too small.
+    a picture that cannot be read or is too small; all before the first is measured.
     """
     require()
     _check(work, depths, noise)
+    for path in paths:  # a fiftieth of the work, and a bad picture costs no more
+        check_size(str(path), read_picture(path))
     pictures = []
     scores: dict[int | str, list[Score]] = defaultdict(list)
     with Progress(len(paths)) as progress:

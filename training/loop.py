@@ -8,8 +8,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +23,18 @@ from torch.utils.tensorboard import SummaryWriter
 from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.files import write_text
 from training.checkpoint import (
-    RECIPE_FILE,
-    STATE_FILE,
     Progress,
     initialize,
     load_state,
-    origin_of,
-    read_record,
     read_weights,
     save_state,
     save_weights,
 )
 from training.curves import LOG_FILE, draw_curves
-from training.recipe import Recipe, Task
+from training.pace import Pace
+from training.recipe import Recipe
+from training.record import RECIPE_FILE, check_output, origin_of, read_record
+from training.task import Task
 
 N_AHEAD = 4
 """Batches made ahead of the step that uses them."""
@@ -60,7 +60,11 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
     """Train `task` and leave a checkpoint in `output`.
 
     Every process of a `torchrun` calls this; the first one writes. A run that was
-    interrupted goes on from its last validation with `Start(resume=True)`.
+    interrupted goes on from its last validation with `Start(resume=True)`. What is
+    trained, on what, and how far it is, is told on stderr.
+
+    Raises CheckpointError or SettingError for a start or an output that do not fit,
+    for a loss that is no number, and for a disk that is full.
     """
     fabric = Fabric(
         accelerator="auto",
@@ -69,7 +73,7 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
         precision=recipe.precision,  # type: ignore[arg-type]  # Fabric checks it
     )
     fabric.launch()
-    _check_output(output, start)
+    check_output(output, resume=start.resume)
     torch.manual_seed(recipe.seed)
     network = task.network()
     _prepare(network, start, fabric)
@@ -82,56 +86,51 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
     if start.resume:
         progress = load_state(output, network, average, optimizer)
         origin = _origin_before(output)
-        fabric.print(f"resuming at step {progress.step}", file=sys.stderr)
+        fabric.print(
+            f"resuming at step {progress.step} of {recipe.steps}", file=sys.stderr
+        )
+    fabric.print(f"{name}: {_size(network)}; {_place(fabric)}", file=sys.stderr)
+    fabric.print(f"writes to {output}", file=sys.stderr)
     wrapped, optimizer = fabric.setup(network, optimizer)
     average = fabric.to_device(average)
-    log = _Log(output, progress) if fabric.is_global_zero else None
+    log = _Log(output, progress, recipe.steps) if fabric.is_global_zero else None
 
-    clock = time.monotonic()
+    clock, since = time.monotonic(), progress.step
     loss_sum = torch.zeros((), device=fabric.device)
-    for step, batch in _batches(fabric, recipe, task, progress.step):
-        # A run that resumes, or that validates in between, drops out the same units.
-        torch.manual_seed(_seed_of_step(recipe.seed, step))
-        rate = learning_rate(recipe, step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["pace"]
-        optimizer.zero_grad()
-        loss = task.loss(wrapped, batch)
-        fabric.backward(loss)
-        fabric.clip_gradients(
-            wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
-        )
-        optimizer.step()
-        _average(average, network, min(recipe.ema_decay, (1 + step) / (10 + step)))
-        loss_sum += loss.detach()
+    with closing(_batches(fabric, recipe, task, progress.step)) as batches:
+        for step, batch in batches:
+            # A run that resumes, or that validates in between, drops out the same
+            # units.
+            torch.manual_seed(_seed_of_step(recipe.seed, step))
+            rate = learning_rate(recipe, step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["pace"]
+            loss = task.loss(wrapped, batch)
+            _descend(fabric, wrapped, optimizer, loss, recipe.clip_norm)
+            _average(average, network, min(recipe.ema_decay, (1 + step) / (10 + step)))
+            loss_sum += loss.detach()
 
-        done = step + 1
-        if done % recipe.validate_steps and done != recipe.steps:
-            continue
-        n_steps = (done - 1) % recipe.validate_steps + 1
-        reduced = fabric.all_reduce(loss_sum / n_steps, reduce_op="mean")
-        assert isinstance(reduced, Tensor)  # a tensor went in
-        mean_loss = float(reduced)
-        if not math.isfinite(mean_loss):
-            raise SettingError(
-                f"{name}: the loss is {mean_loss} at step {done}; lower"
-                f" learning_rate (now {recipe.learning_rate}) and run again with"
-                " --resume, which starts at the last validation"
-            )
-        if log is not None:
-            metrics = _validate(task, average)
-            score = metrics[task.score]
-            if score > progress.best_score:
-                progress = replace(progress, best_score=score, best_step=done)
-                save_weights(output, name, recipe, average, done, metrics, origin)
-            progress = replace(progress, step=done)
-            save_state(output, network, average, optimizer, progress)
-            seconds = time.monotonic() - clock
-            log.row(done, recipe.steps, mean_loss, rate, seconds, metrics)
-            draw_curves(output)
-        fabric.barrier()
-        clock = time.monotonic()
-        loss_sum.zero_()
+            done = step + 1
+            if log is not None:
+                log.pace.step(done, loss.item)
+            if done % recipe.validate_steps and done != recipe.steps:
+                continue
+            mean_loss = _mean_loss(fabric, loss_sum / (done - since))
+            if not math.isfinite(mean_loss):
+                raise _diverged(name, recipe, mean_loss, done, since)
+            if log is not None:
+                metrics = _validate(task, average)
+                score = metrics[task.score]
+                if score > progress.best_score:
+                    progress = replace(progress, best_score=score, best_step=done)
+                    save_weights(output, name, recipe, average, done, metrics, origin)
+                progress = replace(progress, step=done)
+                save_state(output, network, average, optimizer, progress)
+                log.row(done, mean_loss, rate, time.monotonic() - clock, metrics)
+                draw_curves(output)
+            fabric.barrier()
+            clock, since = time.monotonic(), done
+            loss_sum.zero_()
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -145,18 +144,54 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     )
 
 
-def _check_output(output: Path, start: Start) -> None:
-    holds_run = (output / STATE_FILE).exists()
-    if start.resume and not holds_run:
-        raise CheckpointError(
-            f"{output}: holds no run to go on with; leave out --resume, or name the"
-            " run's folder with --output"
-        )
-    if holds_run and not start.resume:
-        raise CheckpointError(
-            f"{output}: holds a run already; go on with --resume or name another"
-            " folder with --output"
-        )
+def _descend(
+    fabric: Fabric,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    clip_norm: float,
+) -> None:
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    fabric.clip_gradients(
+        network, optimizer, max_norm=clip_norm, error_if_nonfinite=False
+    )
+    optimizer.step()
+
+
+def _mean_loss(fabric: Fabric, loss: Tensor) -> float:
+    """Return the mean over processes."""
+    reduced = fabric.all_reduce(loss, reduce_op="mean")
+    assert isinstance(reduced, Tensor)  # a tensor went in
+    return float(reduced)
+
+
+def _diverged(
+    name: str, recipe: Recipe, loss: float, step: int, saved: int
+) -> SettingError:
+    again = f" with --resume, which goes on from step {saved}" if saved else ""
+    return SettingError(
+        f"{name}: the loss is {loss} at step {step}; lower learning_rate (now"
+        f" {recipe.learning_rate}) and run again{again}"
+    )
+
+
+def _size(network: nn.Module) -> str:
+    """Return how many weights there are, each counted once."""
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    n_all = sum(size for size, _ in sizes)
+    n_frozen = sum(size for size, trained in sizes if not trained)
+    return f"{n_all} parameters" + (f", {n_frozen} of them frozen" if n_frozen else "")
+
+
+def _place(fabric: Fabric) -> str:
+    """Return what the run computes on."""
+    if fabric.device.type == "cpu":
+        place = f"on cpu (threads: {torch.get_num_threads()})"
+    else:
+        place = f"on {fabric.device}"
+    n = fabric.world_size
+    return f"{place}, {n} processes" if n > 1 else place
 
 
 def _seed_of_step(seed: int, step: int) -> int:
@@ -196,6 +231,11 @@ def _prepare(network: nn.Module, start: Start, fabric: Fabric) -> None:
                 f"{start.checkpoint}: none of its weights fits this network"
             )
     names = [name for name, _ in network.named_parameters()]
+    if all(name.startswith(start.freeze) for name in names):
+        raise SettingError(
+            f"freeze={','.join(start.freeze)}: leaves no weight to train, expected"
+            " some others"
+        )
     for prefix in start.freeze:
         if not any(name.startswith(prefix) for name in names):
             raise SettingError(
@@ -209,14 +249,15 @@ def _prepare(network: nn.Module, start: Start, fabric: Fabric) -> None:
 
 def _batches(
     fabric: Fabric, recipe: Recipe, task: Task, first: int
-) -> Iterator[tuple[int, dict[str, Tensor]]]:
+) -> Generator[tuple[int, dict[str, Tensor]], None, None]:
     """Yield (step, batch) to the end of the run, making batches ahead."""
     if recipe.batch % fabric.world_size:
         raise SettingError(
             f"batch={recipe.batch}: cannot be split over {fabric.world_size} processes"
         )
     mine = range(fabric.global_rank, recipe.batch, fabric.world_size)
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
         ahead = [
             pool.submit(task.batch, step, mine)
             for step in range(first, min(first + N_AHEAD, recipe.steps))
@@ -226,6 +267,8 @@ def _batches(
             if step + N_AHEAD < recipe.steps:
                 ahead.append(pool.submit(task.batch, step + N_AHEAD, mine))
             yield step, batch
+    finally:  # whoever stops the run does not wait for batches that nobody uses
+        pool.shutdown(cancel_futures=True)
 
 
 @torch.no_grad()
@@ -247,7 +290,9 @@ def _validate(task: Task, weights: dict[str, Tensor]) -> dict[str, float]:
 class _Log:
     """The run's rows: log.csv, TensorBoard, and one line each on stderr."""
 
-    def __init__(self, output: Path, progress: Progress) -> None:
+    def __init__(self, output: Path, progress: Progress, n_steps: int) -> None:
+        self.pace = Pace(progress.step, n_steps)
+        self._n_steps = n_steps
         self._path = output / LOG_FILE
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -267,7 +312,6 @@ class _Log:
     def row(
         self,
         step: int,
-        n_steps: int,
         loss: float,
         rate: float,
         seconds: float,
@@ -286,4 +330,5 @@ class _Log:
             self._board.add_scalar(key, value, step)
         self._board.flush()
         shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
-        print(f"step {step}/{n_steps}  {shown}", file=sys.stderr, flush=True)
+        self.pace.clear()
+        print(f"step {step}/{self._n_steps}  {shown}", file=sys.stderr, flush=True)

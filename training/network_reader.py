@@ -12,8 +12,8 @@ from edge_runtime.decoder import whole_text
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.transcriber import FLUSH_MS
 from training.evaluation_speech import Reader
-from training.speech import ALPHABET, BLANK, read_clip
-from training.transcriber import STRIDE_FRAMES, TranscriberNetwork
+from training.speech import ALPHABET, BLANK, STRIDE_FRAMES, read_clip
+from training.transcriber import TranscriberNetwork
 
 
 def network_reader(

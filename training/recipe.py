@@ -1,23 +1,28 @@
-"""What every recipe has: frozen settings with typed overrides, and a task."""
+"""What every recipe has: frozen settings with limits and typed overrides.
+
+Nothing here, nor in a recipe, needs torch: a mistake is answered at once.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import Tensor, nn
-
 from edge_runtime.errors import CheckpointError, SettingError
+
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of the one training loop; a recipe adds its own."""
+    """Settings of the one training loop; a recipe adds its own.
+
+    Raises SettingError for a value outside its limits.
+    """
 
     steps: int
     """Optimizer steps in all."""
@@ -26,6 +31,7 @@ class Recipe:
     learning_rate: float
     """Peak; linear warm-up, then cosine to zero."""
     warmup_steps: int = 500
+    """Steps in which the learning rate climbs to its peak."""
     clip_norm: float = 1.0
     """Largest gradient norm; longer gradients are scaled down to it."""
     ema_decay: float = 0.999
@@ -33,62 +39,55 @@ class Recipe:
     validate_steps: int = 1000
     """Steps between validations; each writes a checkpoint."""
     precision: str = "bf16-mixed"
-    """Arithmetic of the forward and backward pass, as Lightning Fabric names it."""
+    """Arithmetic of the forward and backward pass: bf16-mixed or 32-true."""
     seed: int = 0
+    """Of the first weights, and of every example."""
 
-
-class Task(ABC):
-    """One recipe made concrete: network, examples, loss and validation.
-
-    `batch` is a function of the step and the example's index alone, so a run that
-    resumes, or that is spread over processes, sees the same examples.
-    """
-
-    score: str
-    """The key of `validate` that picks the best weights; higher is better."""
-
-    gentle: tuple[str, ...] = ()
-    """Weights with one of these in their name learn at a tenth of the rate."""
-
-    @abstractmethod
-    def __init__(self, recipe: Recipe, data: Path | None) -> None: ...
-
-    @abstractmethod
-    def network(self) -> nn.Module:
-        """Return the network with fresh weights."""
-
-    @abstractmethod
-    def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Return the examples of one step that `indices` name."""
-
-    @abstractmethod
-    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the scalar to minimize; calls `network` once."""
-
-    @abstractmethod
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return the task's metrics on held-out data."""
+    def __post_init__(self) -> None:
+        limit(
+            self,
+            steps=(1, 10**9),
+            batch=(1, 10**5),
+            learning_rate=(1e-9, 10),
+            warmup_steps=(0, 10**9),
+            clip_norm=(1e-9, 1e9),
+            ema_decay=(0, 1),
+            validate_steps=(1, 10**9),
+            seed=(0, 2**32 - 1),
+        )
+        if self.precision not in PRECISIONS:
+            raise SettingError(
+                f"precision={self.precision}: expected one of {' '.join(PRECISIONS)}"
+            )
 
 
 RecipeType = TypeVar("RecipeType", bound=Recipe)
 
 
+def limit(recipe: Recipe, **limits: tuple[float, float]) -> None:
+    """Raise SettingError for a setting, or an item of it, outside (least, most)."""
+    for name, (least, most) in limits.items():
+        value = getattr(recipe, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if not least <= item <= most:  # NaN fits nowhere
+                raise SettingError(f"{name}={item}: expected {least} to {most}")
+
+
 def override(recipe: RecipeType, settings: Sequence[str]) -> RecipeType:
     """Return the recipe with each `NAME=VALUE` applied.
 
-    Raises SettingError for a name that the recipe lacks (listing the legal ones) or
-    a value of another type.
+    Raises SettingError for a name that the recipe lacks (listing the legal ones), a
+    value of another type, or one that the recipe refuses.
     """
-    legal = {field.name for field in dataclasses.fields(recipe)}
-    types = typing.get_type_hints(type(recipe))
+    types = setting_types(type(recipe))
     changes: dict[str, Any] = {}
     for setting in settings:
         name, separator, text = setting.partition("=")
         if not separator:
             raise SettingError(f"{setting!r}: expected NAME=VALUE")
-        if name not in legal:
+        if name not in types:
             raise SettingError(
-                f"{name}: no such setting, expected one of {' '.join(sorted(legal))}"
+                f"{name}: no such setting, expected one of {' '.join(sorted(types))}"
             )
         changes[name] = _parse(name, text, types[name])
     return dataclasses.replace(recipe, **changes)
@@ -100,10 +99,11 @@ def restore(
     """Return the recipe whose settings a checkpoint recorded.
 
     A setting that the record lacks has its default. Raises CheckpointError for one
-    that the recipe lacks: the checkpoint was made by another version.
+    that the recipe lacks, since the checkpoint was made by another version, and for a
+    value that the recipe refuses.
     """
-    legal = {field.name for field in dataclasses.fields(kind)}
-    unknown = sorted(settings.keys() - legal)
+    types = setting_types(kind)
+    unknown = sorted(settings.keys() - types.keys())
     if unknown:
         raise CheckpointError(
             f"{where}: {kind.__name__} has no setting {unknown[0]!r}; the checkpoint"
@@ -113,7 +113,42 @@ def restore(
     values: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()
     }
-    return kind(**values)
+    for name, value in values.items():
+        if not _is_of(value, types[name]):
+            raise CheckpointError(
+                f"{where}: setting {name!r} is {settings[name]!r}, expected"
+                f" {type_name(types[name])}"
+            )
+    try:
+        return kind(**values)
+    except SettingError as error:
+        raise CheckpointError(f"{where}: setting {error}") from error
+
+
+def type_name(kind: type) -> str:
+    """Return how messages and help call a setting's type.
+
+    >>> type_name(tuple[int, ...])
+    'int values separated by commas'
+    """
+    item = typing.get_args(kind)
+    name: str = (item[0] if item else kind).__name__
+    return f"{name} values separated by commas" if item else name
+
+
+def setting_types(kind: type[Recipe]) -> dict[str, type]:
+    """Return each setting of a recipe and its type."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _is_of(value: object, kind: type) -> bool:
+    item = typing.get_args(kind)
+    if item:
+        return isinstance(value, tuple) and all(_is_of(v, item[0]) for v in value)
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
 
 
 def _parse(name: str, text: str, kind: type) -> object:
@@ -125,7 +160,4 @@ def _parse(name: str, text: str, kind: type) -> object:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)
     except (ValueError, KeyError) as error:
-        expected = (
-            f"{item[0].__name__} values separated by commas" if item else kind.__name__
-        )
-        raise SettingError(f"{name}={text}: expected {expected}") from error
+        raise SettingError(f"{name}={text}: expected {type_name(kind)}") from error

@@ -32,12 +32,7 @@ def ssim(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float:
     Raises PictureError for a side below WINDOW_PX, SettingError if scikit-image is
     missing.
     """
-    n_rows, n_columns = expected.shape[:2]
-    if min(n_rows, n_columns) < WINDOW_PX:
-        raise PictureError(
-            f"picture: is {n_columns}×{n_rows} pixels, SSIM needs at least"
-            f" {WINDOW_PX}×{WINDOW_PX}"
-        )
+    check_size("picture", expected)
     return float(
         _skimage().metrics.structural_similarity(
             expected,
@@ -49,6 +44,16 @@ def ssim(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float:
             use_sample_covariance=False,
         )
     )
+
+
+def check_size(name: str, picture: NDArray[np.uint8]) -> None:
+    """Raise PictureError if SSIM's window does not fit into a picture, (Y, X, 3)."""
+    n_rows, n_columns = picture.shape[:2]
+    if min(n_rows, n_columns) < WINDOW_PX:
+        raise PictureError(
+            f"{name}: is {n_columns}×{n_rows} pixels, SSIM needs at least"
+            f" {WINDOW_PX}×{WINDOW_PX}"
+        )
 
 
 def non_local_means(noisy: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

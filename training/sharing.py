@@ -116,8 +116,8 @@ class SharedGRU(nn.Module):
         for state, scale, bias in zip(states, self.scale, self.bias, strict=True):
             from_input = F.linear(y, input_map, input_bias)  # (T, 3H)
             outs = []
-            for gates in from_input.split(1):  # (1, 3H)
-                state = self._recur(gates, state)
+            for t in range(len(from_input)):  # split fails to export at T = 1
+                state = self._recur(from_input[t : t + 1], state)
                 outs.append(state)
             y = y + (torch.cat(outs) * scale + bias)  # (T, H)
             next_states.append(state)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.audio import read_audio
-from edge_runtime.errors import DataError
+from edge_runtime.errors import AudioError, DataError
 from edge_runtime.resample import resample
 from training.table import read_rows
 
@@ -22,6 +22,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ALPHABET = ("", " ", "'", *LETTERS)
 """Symbols of every speech network; the first is the CTC blank."""
 BLANK = 0
+STRIDE_FRAMES = 3
+"""Frames per logit of every speech network: 30 ms, so "three" (six CTC steps) fits into
+180 ms."""
 _INDEX_OF = {symbol: index for index, symbol in enumerate(ALPHABET)}
 
 _ONES = (
@@ -69,8 +72,8 @@ def read_table(path: Path, where: Sequence[tuple[str, str]] = ()) -> Table:
     The table is tab-separated without quoting and has columns `path` (relative to the
     table) and `text`. Each of `where` is a column and the value it must have.
 
-    Raises DataError for a table that is missing or lacks a column, and where no row
-    fits.
+    Raises DataError for a table that is missing or lacks a column, where no row fits,
+    and where no text has a word.
     """
     path = path / TABLE_FILE if path.is_dir() else path
     rows = read_rows(path, ("path", "text"), where)
@@ -82,6 +85,8 @@ def read_table(path: Path, where: Sequence[tuple[str, str]] = ()) -> Table:
         Utterance(path.parent / row["path"], normalize_text(row["text"]), row)
         for row in heard
     )
+    if not any(utterance.text for utterance in utterances):
+        raise DataError(f"{path}: no text has a word, expected some in column text")
     return Table(utterances, len(rows) - len(heard))
 
 
@@ -116,9 +121,15 @@ def encode(text: str) -> NDArray[np.int64]:
 
 
 def read_clip(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
-    """Return a clip's samples, (S,), at `sample_rate_hz`."""
+    """Return a clip's samples, (S,), at `sample_rate_hz`.
+
+    Raises AudioError as `read_audio` does, and for a rate that is too low for speech.
+    """
     samples, rate_hz = read_audio(path)
-    return resample(samples, rate_hz, sample_rate_hz)
+    try:
+        return resample(samples, rate_hz, sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
 
 
 def _words(value: int) -> list[str]:

@@ -12,10 +12,12 @@ from edge_runtime.bundle import BUNDLES, MANIFEST, Bundle, ModelFile, find_bundl
 from edge_runtime.bundle_reader import NAME
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
-from edge_runtime.errors import SettingError
+from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.image_filter import ImageFilter
 from training.evaluation_pictures import PictureWork
 from training.evaluation_speech import Reader, bundle_reader
+from training.recipes import RECIPES
+from training.record import read_record
 from training.tensorflow_engine import open_tensorflow
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -150,7 +152,13 @@ def _open_checkpoint(choice: Choice, folder: Path) -> Iterator[Subject]:
             f"{choice.what}: {choice.precision} is for bundles, a checkpoint is"
             f" {TORCH_PRECISION}; leave out --precision"
         )
-    # torch is not needed to measure a bundle.
+    record = read_record(folder)
+    if record["recipe"] not in RECIPES:
+        raise CheckpointError(
+            f"{folder}: recipe {record['recipe']!r}, expected one of"
+            f" {' '.join(RECIPES)}"
+        )
+    # torch is not needed to measure a bundle, nor to see that this is no checkpoint.
     import torch
 
     from training.trained import torch_threads

@@ -11,6 +11,7 @@ import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import DataError
 from edge_runtime.files import replacing
+from edge_runtime.progress import Progress
 from edge_runtime.resample import resample
 
 PROGRAM = "espeak-ng"
@@ -70,23 +72,31 @@ def speak(
     A second call with the same jobs reads the clips from `cache`, a folder (default:
     the user's cache folder).
 
-    Raises DataError if espeak-ng is not installed and the clips are not in the cache.
+    Raises DataError if espeak-ng is not installed and the clips are not in the cache,
+    if it fails, or if the cache is damaged.
     """
     folder = cache_folder() if cache is None else cache
     key = hashlib.sha256(repr((jobs, sample_rate_hz, TRIM_LEVEL)).encode()).hexdigest()
     path = folder / f"espeak-{key[:16]}.npz"
     if not path.exists():
         _require_program()
-        clips = [_speak_one(text, voice, sample_rate_hz) for text, voice in jobs]
+        clips = []
+        with Progress(len(jobs)) as progress:
+            for text, voice in jobs:
+                clips.append(_speak_one(text, voice, sample_rate_hz))
+                progress.step(f"clips by {PROGRAM}")
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 samples=np.concatenate(clips),
                 lengths=np.array([len(clip) for clip in clips]),
             )
-    with np.load(path) as stored:
-        ends = np.cumsum(stored["lengths"])
-        return np.split(stored["samples"], ends[:-1])
+    try:
+        with path.open("rb") as kept, np.load(kept) as stored:
+            ends = np.cumsum(stored["lengths"])
+            return np.split(stored["samples"], ends[:-1])
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise DataError(f"{path}: damaged; delete it, it is made again") from error
 
 
 def cache_folder() -> Path:
@@ -108,7 +118,13 @@ def _speak_one(text: str, voice: Voice, sample_rate_hz: int) -> NDArray[np.float
         PROGRAM, "--stdout", "-v", voice.name, "-s", str(voice.speed),
         "-p", str(voice.pitch), text,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, check=True)
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise DataError(
+            f"{PROGRAM} {voice.name}: failed: {reason or done.returncode}; train on"
+            " recordings alone with synthetic=0"
+        )
     with wave.open(io.BytesIO(done.stdout), "rb") as file:
         rate_hz = file.getframerate()
         # The header tells an endless stream's length; this reads what is there.

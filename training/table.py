@@ -35,8 +35,13 @@ def _all_rows(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: no table can be read: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: no table can be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: is no table of text, expected UTF-8 with values separated by"
+            f" tabs: {error}"
+        ) from error
     if not rows:
         raise DataError(f"{path}: no rows")
     for number, row in enumerate(rows, start=2):
@@ -45,4 +50,6 @@ def _all_rows(path: Path) -> list[dict[str, str]]:
                 f"{path}, line {number}: expected {len(reader.fieldnames or ())}"
                 " values separated by tabs"
             )
+        if any("\0" in value for value in row.values()):
+            raise DataError(f"{path}, line {number}: holds a zero byte, expected text")
     return rows

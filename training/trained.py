@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from edge_runtime.errors import CheckpointError
-from training.checkpoint import load_into, read_record, read_weights
+from training.checkpoint import load_into, read_weights
 from training.denoiser import Denoiser
 from training.recipe import restore
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
+from training.record import read_record
 from training.transcriber import TranscriberNetwork
 
 

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.sharing import SharedGRU
+from training.speech import STRIDE_FRAMES
 
-STRIDE_FRAMES = 3
-"""Frames per logit: 30 ms, so "three" (six CTC steps) fits into 180 ms."""
 CONTEXT_FRAMES = 6
 """Frames under the first convolution."""
 CONTEXT_STEPS = 3

@@ -9,24 +9,23 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import nn
 
 from edge_runtime.errors import CheckpointError, SettingError
 from training.checkpoint import (
-    RECIPE_FILE,
-    STATE_FILE,
-    WEIGHTS_FILE,
     Progress,
     initialize,
     load_into,
     load_state,
-    read_record,
     read_weights,
     save_state,
     save_weights,
-    source_revision,
+    saved_step,
 )
 from training.recipe import Recipe
+from training.record import RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, read_record
 
 RECIPE = Recipe(steps=1, batch=1, learning_rate=0.1)
 
@@ -100,26 +99,36 @@ def test_state_of_other_weights_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    """A folder without a checkpoint says what was expected there."""
+def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    """A run does not go on with another width; the line says how it does."""
+    module, optimizer = trained()
+    save_state(tmp_path, module, {}, optimizer, Progress(1, 0.0, 1))
+    wide = network(width=5)
+
     with pytest.raises(CheckpointError) as caught:
-        read_record(tmp_path)
+        load_state(tmp_path, wide, {}, torch.optim.Adam(wide.parameters()))
 
-    assert str(caught.value).startswith(
-        f"{tmp_path / RECIPE_FILE}: no checkpoint can be read here: "
-    )
-    assert str(caught.value).endswith(
-        "expected a folder with recipe.json and weights.safetensors"
+    assert (
+        f"{tmp_path / STATE_FILE}: weight '0.weight' is (3, 4), the network's is"
+        " (5, 4); resume with the run's own settings" == str(caught.value)
     )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"recipe": "line"}'])
-def test_damaged_record_is_refused(tmp_path: Path, text: str) -> None:
-    """A record that is no JSON, or lacks a key, is a CheckpointError."""
-    (tmp_path / RECIPE_FILE).write_text(text)
+def test_state_says_where_the_run_stands(tmp_path: Path) -> None:
+    """The step can be asked for alone; a state without one is no state."""
+    module, optimizer = trained()
+    save_state(tmp_path, module, {}, optimizer, Progress(5, 0.0, 1))
+    other = tmp_path / "other"
+    other.mkdir()
+    save_file({"network.a": torch.zeros(1)}, other / STATE_FILE)
 
-    with pytest.raises(CheckpointError, match=r"recipe\.json"):
-        read_record(tmp_path)
+    assert 5 == saved_step(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        saved_step(other)
+    assert (
+        f"{other / STATE_FILE}: does not say where the run stands; start a new run"
+        == str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("keep", [0, 4, 20, -1])
@@ -164,29 +173,27 @@ def test_initialize_copies_what_fits() -> None:
     assert torch.equal(weights["1.bias"], narrow.state_dict()["1.bias"])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("Error while serializing: I/O error: No space left on device"),
+    ],
+)
 def test_full_disk_leaves_the_old_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """A write that fails keeps the weights that were there and leaves no litter."""
     save_weights(tmp_path, "line", RECIPE, network().state_dict(), 1, {})
     before = (tmp_path / WEIGHTS_FILE).read_bytes()
 
     def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise error
 
     monkeypatch.setattr("training.checkpoint.save_file", full)
-    with pytest.raises(SettingError, match=r"cannot be written: No space left"):
+    with pytest.raises(SettingError, match=r"cannot be written: .*No space left"):
         save_weights(tmp_path, "line", RECIPE, network().state_dict(), 2, {})
 
     assert before == (tmp_path / WEIGHTS_FILE).read_bytes()
     assert {WEIGHTS_FILE, RECIPE_FILE} == {path.name for path in tmp_path.iterdir()}
     assert 1 == read_record(tmp_path)["step"]
-
-
-def test_revision_is_null_outside_a_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sources without git have no revision, which is no error."""
-    monkeypatch.setattr("training.checkpoint.__file__", str(tmp_path / "x.py"))
-
-    assert source_revision() is None

@@ -8,7 +8,8 @@ import torch
 
 from edge_runtime.errors import DataError, SettingError
 from edge_runtime.pictures import write_picture
-from training.recipes.denoise import DenoiseRecipe, DenoiseTask
+from training.recipes.denoise import DenoiseRecipe
+from training.tasks.denoise import DenoiseTask
 
 TINY = DenoiseRecipe(
     channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), reach=(1, 1), patch_px=16
@@ -35,6 +36,15 @@ def photos(folder: Path, *sizes: tuple[int, int]) -> Path:
             {"depths": (2, 1), "depth_weights": (1.0, 1.0)},
             "depths: found (2, 1), expected rising numbers from 1",
         ),
+        ({"depths": ()}, "depths: found (), expected rising numbers from 1"),
+        ({"depths": (0, 1)}, "depths=0: expected 1 to 64"),
+        (
+            {"depth_weights": (1.0, 1.0, 1.0, 0.0)},
+            "depth_weights: the last is 0, expected more than 0",
+        ),
+        ({"channels": 0}, "channels=0: expected 1 to 4096"),
+        ({"patch_px": 15}, "patch_px=15: expected an even number"),
+        ({"validate_sigma": 60.0}, "validate_sigma=60.0: expected 0 to 55.0"),
         (
             {"reach": (1, 1)},
             "reach: found 2 steps, expected one for each step of the deepest depth, 8",
@@ -52,16 +62,23 @@ def test_settings_that_do_not_fit_are_refused(
 
 
 def test_a_picture_smaller_than_a_patch_is_refused(tmp_path: Path) -> None:
-    """The line names the folder, the size and the setting."""
+    """The line names the picture, its size and the setting."""
     folder = photos(tmp_path, (40, 40), (40, 12), (40, 40))
 
     with pytest.raises(DataError) as caught:
         DenoiseTask(TINY, folder)
 
     assert (
-        f"{folder}: holds a picture of 12 pixels on one side, expected at least"
-        " patch_px = 16; take it out or lower patch_px" == str(caught.value)
+        f"{folder}/1.png: is 12×40 pixels, expected at least patch_px=16 on each side;"
+        " take it out or lower patch_px" == str(caught.value)
     )
+
+
+def test_contents_are_counted(tmp_path: Path) -> None:
+    """One line says how much is trained on, and how much is held out."""
+    task = DenoiseTask(TINY, photos(tmp_path, *[(24, 24)] * 11))
+
+    assert "9 pictures to train on, 2 held out" == task.contents()
 
 
 def test_an_example_depends_on_step_and_index_alone(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import tiedge
+from edge_runtime.options import usable_cores
 from edge_runtime.pictures import add_noise, psnr_db, read_picture, to_8_bits
 from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
 from training import scikit_image, subject
@@ -268,11 +269,57 @@ def test_speech_rows_are_picked_by_column(
 
     output = capsys.readouterr()
     assert status == 0
-    assert "1/1 spoken.wav: ab\n" == output.err
+    assert "1/1 spoken.wav: ab\n" == output.err  # nothing was heard wrong
     assert (
         "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors, 1"
         " utterances, 0 left out\n"
     ) == output.out
+
+
+def test_what_was_heard_wrong_is_told(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below the progress stands a line per clip with errors; --json has it in rows."""
+    call(tones, "--data", speech, *QUICK)
+    told = capsys.readouterr().err.splitlines()
+    call(tones, "--data", speech, "--json", *QUICK)
+    told_beside_json = capsys.readouterr().err.splitlines()
+
+    assert ["spoken.wav: expected 'no ab', heard 'ab'"] == told[2:]
+    assert told[:2] == told_beside_json
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "5 kHz"])
+def test_a_bad_clip_is_found_before_the_others_are_heard(
+    tones: str, speech: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, and no work is lost."""
+    bad = speech / "bad.wav"
+    whole = (speech / "spoken.wav").read_bytes()
+    if damage == "truncated":
+        bad.write_bytes(whole[: len(whole) // 2])
+    elif damage == "5 kHz":
+        with wave.open(str(bad), "wb") as file:
+            file.setparams((1, 2, 5000, 0, "NONE", ""))
+            file.writeframes(bytes(5000))
+    with (speech / "transcripts.tsv").open("a") as table:
+        table.write("bad.wav\tab\tdev\n")
+
+    line = refused(capsys, tones, "--data", speech, *QUICK)  # one line: no progress
+
+    assert line.startswith(f"{bad}: ")
+
+
+def test_a_truncated_picture_is_found_before_the_others_are_measured(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, and no work is lost."""
+    last = photos / "3.png"
+    last.write_bytes(last.read_bytes()[:-60])
+
+    line = refused(capsys, blur, "--data", photos, *QUICK)  # one line: no progress
+
+    assert line.startswith(f"{last}: damaged picture: ")
 
 
 def test_a_speech_checkpoint_runs_in_torch(
@@ -331,8 +378,8 @@ def test_what_is_not_there_is_one_line(
     assert "nothing-here: no such bundle, expected a folder or one of:" in refused(
         capsys, "nothing-here"
     )
-    assert f"{tmp_path}/no: no such folder, list or picture; name one with --data" == (
-        refused(capsys, blur, "--data", tmp_path / "no", *QUICK)
+    assert f"{tmp_path}/no: no such data; name yours with --data" == refused(
+        capsys, blur, "--data", tmp_path / "no", *QUICK
     )
     assert refused(capsys, blur, "--data", empty, *QUICK).startswith(
         f"{empty}: holds no picture, expected files ending in .bmp"
@@ -379,7 +426,11 @@ def test_the_default_data_are_the_published_photographs(
     [
         (["--sigma", "-1"], "sigma: found -1, expected 0 to 55"),
         (["--depth", "3"], "depth: found 3, expected one of 1 2"),
-        (["--threads", "0"], "threads: found 0, expected 1 or more"),
+        (
+            ["--threads", "0"],
+            f"argument --threads: found 0, expected 1 to {usable_cores()}, the cores of"
+            " this machine; see tiedge evaluate --help",
+        ),
         (["--where", "split"], "--where split: expected COLUMN=VALUE"),
         (
             ["--depth", "deep"],
@@ -468,6 +519,9 @@ def test_a_damaged_checkpoint_is_one_line(
         capsys, checkpoint
     )
     record.unlink()
+    assert f"{record}: no checkpoint can be read here: No such file or directory" in (
+        refused(capsys, checkpoint)
+    )
     assert refused(capsys, checkpoint).endswith(
         "expected a folder with recipe.json and weights.safetensors"
     )

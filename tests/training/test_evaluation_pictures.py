@@ -192,6 +192,6 @@ def test_a_picture_too_small_for_ssim_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(
         PictureError,
-        match=r"dot\.png: picture: is 9×8 pixels, SSIM needs at least 11×11$",
+        match=r"dot\.png: is 9×8 pixels, SSIM needs at least 11×11$",
     ):
         evaluate_pictures(work(), [path], (1,), Noise(25.0))

@@ -17,17 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edge_runtime.errors import CheckpointError, SettingError
-from training.checkpoint import (
-    STATE_FILE,
-    WEIGHTS_FILE,
-    read_record,
-    read_weights,
-)
+from training.checkpoint import read_weights
 from training.commands.train import run
 from training.curves import CURVES_FILE, LOG_FILE
 from training.loop import Start, learning_rate, train
-from training.recipe import Recipe, Task
-from training.recipes.denoise import DenoiseRecipe, DenoiseTask
+from training.recipe import Recipe
+from training.recipes.denoise import DenoiseRecipe
+from training.record import STATE_FILE, WEIGHTS_FILE, read_record
+from training.task import Task
+from training.tasks.denoise import DenoiseTask
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +64,9 @@ class LineTask(Task):
 
     def __init__(self, recipe: Recipe, data: Path | None) -> None:
         self.recipe = recipe
+
+    def contents(self) -> str:
+        return "points on a line"
 
     def network(self) -> nn.Module:
         return nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5), nn.Linear(8, 1))
@@ -242,6 +243,28 @@ def test_unknown_frozen_name_lists_the_legal_ones(tmp_path: Path) -> None:
     assert "freeze=neck: no weight starts so, expected one of 0 2" == str(caught.value)
 
 
+def test_freezing_everything_is_refused(tmp_path: Path) -> None:
+    """A run that could learn nothing does not start."""
+    with pytest.raises(SettingError) as caught:
+        run_line(tmp_path / "run", Start(freeze=("0.", "2")))
+
+    assert "freeze=0.,2: leaves no weight to train, expected some others" == str(
+        caught.value
+    )
+
+
+def test_a_run_says_what_it_trains_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Size, frozen part, device and folder are told before the first step."""
+    run_line(tmp_path / "run", Start(freeze=("0.",)))
+
+    assert [
+        "line: 81 parameters, 72 of them frozen; on cpu (threads: 1)",
+        f"writes to {tmp_path}/run",
+    ] == capsys.readouterr().err.splitlines()[:2]
+
+
 def test_transfer_copies_what_fits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -316,8 +339,8 @@ def test_unwritable_output_is_one_line(tmp_path: Path) -> None:
         run_line(output)
 
     assert (
-        f"{output}: cannot be written: Not a directory; name another folder with"
-        " --output" == str(caught.value)
+        f"{output}: cannot be written: {output.parent} is no folder; name another"
+        " folder with --output" == str(caught.value)
     )
 
 
@@ -331,9 +354,21 @@ def test_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
     assert (
         "line: the loss is nan at step 2; lower learning_rate (now 0.5) and run again"
-        " with --resume, which starts at the last validation" == str(caught.value)
+        == str(caught.value)
     )
     assert not (tmp_path / "run" / STATE_FILE).exists()
+
+
+def test_loss_that_gets_lost_later_leaves_a_way_back(tmp_path: Path) -> None:
+    """What was saved before the run diverged can be gone on with."""
+
+    class LaterTask(LineTask):
+        def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
+            spoilt = math.nan if step == 3 else 1.0
+            return {"x": super().batch(step, indices)["x"] * spoilt}
+
+    with pytest.raises(SettingError, match=r"with --resume, which goes on from step 2"):
+        train("line", LINE, LaterTask(LINE, None), tmp_path / "run", Start())
 
 
 def test_learning_rate_warms_up_and_cools_down() -> None:

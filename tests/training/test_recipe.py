@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from edge_runtime.errors import CheckpointError, SettingError
 from training.recipe import Recipe, override, restore
 from training.recipes import RECIPES
+from training.recipes.digits import DigitsRecipe
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,77 @@ def test_value_of_another_type_is_refused(setting: str, message: str) -> None:
     assert message == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("steps=0", "steps=0: expected 1 to 1000000000"),
+        ("batch=0", "batch=0: expected 1 to 100000"),
+        ("learning_rate=nan", "learning_rate=nan: expected 1e-09 to 10"),
+        ("warmup_steps=-1", "warmup_steps=-1: expected 0 to 1000000000"),
+        ("ema_decay=2", "ema_decay=2.0: expected 0 to 1"),
+        ("validate_steps=0", "validate_steps=0: expected 1 to 1000000000"),
+        ("seed=-1", "seed=-1: expected 0 to 4294967295"),
+        ("precision=foo", "precision=foo: expected one of 32-true bf16-mixed"),
+    ],
+)
+def test_value_outside_its_limits_is_refused(setting: str, message: str) -> None:
+    """A setting that cannot work is answered with its limits."""
+    with pytest.raises(SettingError) as caught:
+        override(Sample(), [setting])
+
+    assert message == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("hidden=0", "hidden=0: expected 1 to 8192"),
+        ("dropout=1", "dropout=1.0: expected 0 to 0.95"),
+        ("chunk_frames=4", "chunk_frames=4: expected a multiple of 3"),
+        (
+            "vocabulary=go,Stop",
+            "vocabulary: word 'Stop', expected letters a to z and apostrophes",
+        ),
+        ("vocabulary=go,go", "vocabulary: a word stands in it twice"),
+    ],
+)
+def test_digits_refuses_what_it_could_not_train(setting: str, message: str) -> None:
+    """The digits recipe has limits of its own."""
+    with pytest.raises(SettingError) as caught:
+        override(DigitsRecipe(), [setting])
+
+    assert message == str(caught.value)
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipe_survives_its_record(name: str) -> None:
     """Settings written to a checkpoint's JSON come back as the same recipe."""
-    recipe = RECIPES[name][0]()
+    kind = RECIPES[name].settings
+    recipe = kind()
 
-    restored = restore(
-        RECIPES[name][0], json.loads(json.dumps(asdict(recipe))), Path("run")
-    )
+    restored = restore(kind, json.loads(json.dumps(asdict(recipe))), Path("run"))
 
     assert recipe == restored
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": "many"}, "setting 'steps' is 'many', expected int"),
+        ({"steps": True}, "setting 'steps' is True, expected int"),
+        (
+            {"depths": [1, "x"]},
+            "setting 'depths' is [1, 'x'], expected int values separated by commas",
+        ),
+        ({"steps": 0}, "setting steps=0: expected 1 to 1000000000"),
+    ],
+)
+def test_damaged_record_is_refused(settings: dict[str, object], message: str) -> None:
+    """A recorded value of another type, or outside its limits, is named."""
+    with pytest.raises(CheckpointError) as caught:
+        restore(Sample, settings, Path("run"))
+
+    assert f"run: {message}" == str(caught.value)
 
 
 def test_record_of_another_version_is_refused() -> None:
@@ -92,3 +157,15 @@ def test_record_of_another_version_is_refused() -> None:
         "run: Sample has no setting 'colour'; the checkpoint was made by another"
         " version of tiedge" == str(caught.value)
     )
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_documented_freeze_names_cover_the_weights(name: str) -> None:
+    """docs/recipes.md lists what `freeze=` can begin with, all of it and no more."""
+    (row,) = re.findall(rf"^\| {name} \| (.*) \|$", DOCUMENT.read_text("utf-8"), re.M)
+    prefixes = set(re.findall(r"`(\w+)`", row))
+
+    network = RECIPES[name].settings().network()
+
+    weights = {weight.partition(".")[0] for weight, _ in network.named_parameters()}
+    assert weights == prefixes

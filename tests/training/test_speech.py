@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import shutil
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.errors import DataError
+from edge_runtime.errors import AudioError, DataError
 from edge_runtime.front_end import FrontEnd
 from training.metrics import edit_distance, letter_errors, word_errors
-from training.recipes.digits import DigitsRecipe, DigitsTask
+from training.recipes.digits import DigitsRecipe
 from training.sound_augmentation import (
     OVERSAMPLING,
     WARPS,
@@ -25,14 +25,14 @@ from training.sound_augmentation import (
 )
 from training.speech import (
     ALPHABET,
+    STRIDE_FRAMES,
     encode,
     normalize_text,
     read_clip,
     read_table,
     speak_number,
 )
-from training.synthetic_speech import PROGRAM, Voice, draw_voice, speak
-from training.transcriber import STRIDE_FRAMES
+from training.tasks.digits import DigitsTask
 
 RATE_HZ = 8000
 HEADER = "path\tspeaker\ttext\thas_unintelligible\n"
@@ -167,6 +167,16 @@ def test_quotes_are_letters(tmp_path: Path) -> None:
             ": no row with speaker=t text=x",
         ),
         (["a.wav\ts\tx\t1"], [], ": no row with intelligible speech"),
+        (
+            ["a.wav\ts\t…\t0"],
+            [],
+            ": no text has a word, expected some in column text",
+        ),
+        (
+            ["a.wav\ts\tx\t0", "b\0.wav\ts\tx\t0"],
+            [],
+            ", line 3: holds a zero byte, expected text",
+        ),
     ],
 )
 def test_odd_tables_are_refused(
@@ -183,8 +193,37 @@ def test_odd_tables_are_refused(
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     """A folder without a table is refused."""
-    with pytest.raises(DataError, match=r"transcripts\.tsv: no table can be read"):
+    with pytest.raises(DataError) as caught:
         read_table(tmp_path)
+
+    assert (
+        f"{tmp_path}/transcripts.tsv: no table can be read: No such file or directory"
+        == str(caught.value)
+    )
+
+
+@pytest.mark.parametrize(
+    "content", ["path\ttext\na.wav\té\n".encode("latin-1"), b"x" * 200_000]
+)
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
+    """Text in another encoding, or no text at all, is refused."""
+    path = tmp_path / "transcripts.tsv"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+
+    assert str(caught.value).startswith(f"{path}: is no table of text, expected UTF-8")
+
+
+def test_a_clip_at_too_low_a_rate_is_named(tmp_path: Path) -> None:
+    """The line begins with the clip's path."""
+    write_clip(tmp_path / "a.wav", 0.5, rate_hz=5000)
+
+    with pytest.raises(AudioError) as caught:
+        read_clip(tmp_path / "a.wav", RATE_HZ)
+
+    assert str(caught.value).startswith(f"{tmp_path}/a.wav: sample rate 5000 Hz")
 
 
 def test_clips_come_at_the_wanted_rate(tmp_path: Path) -> None:
@@ -321,6 +360,49 @@ def test_one_clip_cannot_be_trained_on(tmp_path: Path) -> None:
     )
 
 
+def test_contents_are_counted(own_speech: Path) -> None:
+    """One line says how much is trained on, held out and mixed in."""
+    write_clip(own_speech / "noise" / "hum.wav", 0.5)
+
+    task = DigitsTask(small_recipe(), own_speech)
+
+    assert "10 clips to train on; 2 own held out; 1 recordings of noise" == (
+        task.contents()
+    )
+
+
+def test_a_speaker_can_be_held_out(own_speech: Path) -> None:
+    """`hold_out` scores on one speaker, and trains on none of their clips."""
+    recipe = replace(small_recipe(), hold_out="speaker1")
+
+    task = DigitsTask(recipe, own_speech / "transcripts.tsv")
+
+    assert task.contents().startswith("6 clips to train on; 6 own held out;")
+
+
+def test_a_speaker_who_is_not_there_cannot_be_held_out(own_speech: Path) -> None:
+    """The line lists those who are."""
+    with pytest.raises(DataError) as caught:
+        DigitsTask(replace(small_recipe(), hold_out="nobody"), own_speech)
+
+    assert (
+        "hold_out=nobody: expected one of several speakers, found speaker0 speaker1"
+        == str(caught.value)
+    )
+
+
+def test_a_word_outside_the_vocabulary_is_refused(own_speech: Path) -> None:
+    """It would be trained on and could never be written."""
+    with pytest.raises(DataError) as caught:
+        DigitsTask(replace(small_recipe(), vocabulary=("one", "two")), own_speech)
+
+    assert (
+        f"{own_speech}: 2.wav: 'three' is not in the vocabulary; name the words with"
+        " vocabulary=three,… or let any be written with vocabulary="
+        == str(caught.value)
+    )
+
+
 def test_validation_scores_the_held_out_clips(own_speech: Path) -> None:
     """Every tenth clip is scored; an untrained network gets hardly a word right."""
     task = DigitsTask(small_recipe(), own_speech)
@@ -330,43 +412,3 @@ def test_validation_scores_the_held_out_clips(own_speech: Path) -> None:
 
     assert {"word_accuracy", "word_accuracy_own"} == metrics.keys()
     assert metrics["word_accuracy"] <= 1.0
-
-
-def test_without_espeak_the_way_out_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Synthetic speech that can be neither made nor found says what to do."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    with pytest.raises(DataError) as caught:
-        speak([("one", Voice("en-us+f1", 150, 50))], RATE_HZ, cache=tmp_path)
-
-    assert (
-        "espeak-ng is not installed; run: apt-get install espeak-ng, or train on"
-        " recordings alone with synthetic=0"
-    ) == str(caught.value)
-
-
-def test_synthetic_speech_is_made_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, espeak: str
-) -> None:
-    """The second call reads the cache, so it needs no espeak-ng."""
-    rng = np.random.default_rng(0)
-    jobs = [("one", draw_voice(rng)), ("two three", draw_voice(rng))]
-    made = speak(jobs, RATE_HZ, cache=tmp_path)
-    monkeypatch.setenv("PATH", "")
-
-    found = speak(jobs, RATE_HZ, cache=tmp_path)
-
-    assert len(jobs) == len(made)
-    assert all(np.array_equal(a, b) for a, b in zip(made, found, strict=True))
-    assert all(0.1 < len(clip) / RATE_HZ < 4.0 for clip in made)
-    assert len(made[1]) > len(made[0])
-
-
-@pytest.fixture
-def espeak() -> str:
-    found = shutil.which(PROGRAM)
-    if found is None:
-        pytest.skip("espeak-ng is not installed")
-    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from edge_runtime.image_filter import SIGMA
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.pictures import list_pictures
 from edge_runtime.progress import Progress
+from edge_runtime.resample import LOWEST_RATE_HZ
 from training.data import data_folder
 from training.evaluation_pictures import (
     PROTOCOLS,
@@ -21,7 +24,7 @@ from training.evaluation_pictures import (
     peers,
 )
 from training.evaluation_speech import Reader, evaluate_speech
-from training.speech import read_table
+from training.speech import read_clip, read_table
 from training.subject import Choice, Subject, open_subject
 from training.table import TABLE_ENDING, read_rows
 
@@ -47,6 +50,9 @@ def run(arguments: Sequence[str]) -> int:
     """Measure as the arguments say."""
     options = _parser().parse_args(arguments)
     where = [_condition(text) for text in options.where]
+    # os.path, for Path.exists raises where a name is too long to be one.
+    if options.data is not None and not os.path.exists(options.data):  # noqa: PTH110
+        raise DataError(f"{options.data}: no such data; name yours with --data")
     choice = Choice(options.what, options.engine, options.precision, options.threads)
     with open_subject(choice) as subject:
         if isinstance(subject.work, PictureWork):
@@ -56,6 +62,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print_json(result)
     else:
+        for line in _mistakes(result):
+            print(line, file=sys.stderr)
         print("\n".join(_summary(result)))
     return 0
 
@@ -105,7 +113,10 @@ def _speech(
                 f"--{name}: is for pictures, {subject.name} reads speech; leave it out"
             )
     data = data_folder() / SPEECH if options.data is None else options.data
-    with Progress(len(read_table(data, where).utterances)) as progress:
+    utterances = read_table(data, where).utterances
+    for utterance in utterances:  # a bad clip is found before the others are heard
+        read_clip(utterance.path, LOWEST_RATE_HZ)
+    with Progress(len(utterances)) as progress:
 
         def told(path: Path) -> str:
             text = reader(path)
@@ -152,6 +163,15 @@ def _depth(text: str) -> int | str:
         raise argparse.ArgumentTypeError(
             f"found {text!r}, expected a number or {ALL_DEPTHS}"
         ) from error
+
+
+def _mistakes(result: dict[str, Any]) -> list[str]:
+    """Return a line per recording that was not heard right; pictures have none."""
+    return [
+        f"{row['path']}: expected {row['expected']!r}, heard {row['found']!r}"
+        for row in result["rows"]
+        if row.get("n_errors")
+    ]
 
 
 def _summary(result: dict[str, Any]) -> list[str]:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from training.recipe import Recipe, Task
-from training.recipes.denoise import DenoiseRecipe, DenoiseTask
-from training.recipes.digits import DigitsRecipe, DigitsTask
+from typing import NamedTuple
 
-RECIPES: dict[str, tuple[type[Recipe], type[Task]]] = {
-    "denoise": (DenoiseRecipe, DenoiseTask),
-    "digits": (DigitsRecipe, DigitsTask),
+from training.recipe import Recipe
+from training.recipes.denoise import DenoiseRecipe
+from training.recipes.digits import DigitsRecipe
+
+
+class Offer(NamedTuple):
+    """One ready-made recipe."""
+
+    settings: type[Recipe]
+    """Needs no torch; the first line of its docstring is what help says of it."""
+    task: str
+    """`package.module:Class` of the Task that the settings describe."""
+
+
+RECIPES = {
+    "denoise": Offer(DenoiseRecipe, "training.tasks.denoise:DenoiseTask"),
+    "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),
 }
-"""Each recipe's settings and the task that they describe."""
 
-__all__ = ["RECIPES"]
+__all__ = ["RECIPES", "Offer"]

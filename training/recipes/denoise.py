@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from edge_runtime.errors import SettingError
+from edge_runtime.pictures import PICTURE_PEAK
+from training.recipe import Recipe, limit
 
-from edge_runtime.errors import DataError, SettingError
-from edge_runtime.pictures import PICTURE_PEAK, add_noise, psnr_db, to_8_bits, to_float
-from training.data import data_folder
-from training.denoiser import UNSHUFFLE_PX, Denoiser
-from training.photos import read_photos, split_photos
-from training.recipe import Recipe, Task
+if TYPE_CHECKING:  # settings are checked before torch is imported
+    from training.denoiser import Denoiser
 
-SILENCE = 4e-6
-"""Added to the mean square error before its logarithm: half a grey level, squared."""
+MAX_DEPTH = 64
 
 
 @dataclass(frozen=True)
 class DenoiseRecipe(Recipe):
-    """Settings of `denoise`."""
+    """Take Gaussian noise of any strength out of photographs."""
 
     steps: int = 30_000
     batch: int = 6
     learning_rate: float = 1.5e-3
     validate_steps: int = 2000
     channels: int = 48
+    """Width of the network."""
     depths: tuple[int, ...] = (1, 2, 4, 8)
     """Depths on offer; the deepest comes last."""
     depth_weights: tuple[float, ...] = (0.04, 0.04, 0.08, 1.0)
@@ -39,120 +33,45 @@ class DenoiseRecipe(Recipe):
     reach: tuple[int, ...] = (1,) * 8
     """Dilation of the block's kernels at each step."""
     patch_px: int = 80
+    """Side of the squares that are cut out of the photographs; an even number."""
     sigma_max: float = 55.0
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
+    """Noise of the held-out photographs, in units of 255."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        limit(
+            self,
+            channels=(1, 4096),
+            depths=(1, MAX_DEPTH),
+            depth_weights=(0, 1e6),
+            reach=(1, 16),
+            patch_px=(2, 4096),
+            sigma_max=(0.1, PICTURE_PEAK),
+            validate_sigma=(0, self.sigma_max),
+        )
+        if not self.depths or list(self.depths) != sorted(set(self.depths)):
+            raise SettingError(
+                f"depths: found {self.depths}, expected rising numbers from 1"
+            )
         if len(self.depth_weights) != len(self.depths):
             raise SettingError(
                 f"depth_weights: found {len(self.depth_weights)} of them, expected one"
                 f" for each of the {len(self.depths)} depths"
             )
-        if list(self.depths) != sorted(set(self.depths)) or self.depths[0] < 1:
-            raise SettingError(
-                f"depths: found {self.depths}, expected rising numbers from 1"
-            )
+        if not self.depth_weights[-1]:
+            raise SettingError("depth_weights: the last is 0, expected more than 0")
         if len(self.reach) != self.depths[-1]:
             raise SettingError(
                 f"reach: found {len(self.reach)} steps, expected one for each step of"
                 f" the deepest depth, {self.depths[-1]}"
             )
+        if self.patch_px % 2:  # the network works at half resolution
+            raise SettingError(f"patch_px={self.patch_px}: expected an even number")
 
     def network(self) -> Denoiser:
         """Return the network that these settings describe, with fresh weights."""
+        from training.denoiser import Denoiser
+
         return Denoiser(self.channels, self.depths, self.reach)
-
-
-class DenoiseTask(Task):
-    """Photographs in, cleaner photographs out; scored by PSNR at the deepest depth."""
-
-    score = "psnr_db"
-    gentle = ("inner_bias", "outer_bias")
-    """At the full rate, Adam drives the biases of later steps so far below zero that
-    their ReLUs close before the shared kernels are of use to them."""
-
-    def __init__(self, recipe: DenoiseRecipe, data: Path | None) -> None:
-        self.recipe = recipe
-        if data is None:
-            photos = data_folder() / "photos"
-            self.train = read_photos(photos / "train_400.txt")
-            self.held_out = read_photos(photos / "dev_32.txt")
-        else:
-            self.train, self.held_out = split_photos(data)
-        smallest = min(min(photo.shape[:2]) for photo in self.train)
-        if smallest < recipe.patch_px:
-            raise DataError(
-                f"{data}: holds a picture of {smallest} pixels on one side, expected at"
-                f" least patch_px = {recipe.patch_px}; take it out or lower patch_px"
-            )
-
-    def network(self) -> nn.Module:
-        return self.recipe.network()
-
-    def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
-        examples = [self._example(step, index) for index in indices]
-        noisy, clean, sigma = (np.stack(parts) for parts in zip(*examples, strict=True))
-        return {
-            "noisy": torch.from_numpy(noisy),  # (B, 3, Y, X)
-            "clean": torch.from_numpy(clean),  # (B, 3, Y, X)
-            "sigma": torch.from_numpy(sigma),  # (B, 1, 1, 1)
-        }
-
-    def _example(
-        self, step: int, index: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        rng = np.random.default_rng((self.recipe.seed, step, index))
-        photo = self.train[rng.integers(len(self.train))]
-        size = self.recipe.patch_px
-        y = rng.integers(photo.shape[0] - size + 1)
-        x = rng.integers(photo.shape[1] - size + 1)
-        patch = np.rot90(photo[y : y + size, x : x + size], int(rng.integers(4)))
-        if rng.integers(2):
-            patch = patch[:, ::-1]
-        sigma = np.float32(rng.uniform(0.0, self.recipe.sigma_max) / PICTURE_PEAK)
-        clean = to_float(patch).transpose(2, 0, 1)  # (3, Y, X)
-        noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return clean + noise * sigma, clean, np.full((1, 1, 1), sigma)
-
-    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the log of the mean square error, weighted over depths.
-
-        Its mean over examples is PSNR but for a constant, so weak noise counts as
-        much as strong noise.
-        """
-        exits = network(batch["noisy"], batch["sigma"])
-        weights = self.recipe.depth_weights
-        total = torch.zeros(())
-        for weight, restored in zip(weights, exits, strict=True):
-            error = (restored.float() - batch["clean"]).square().mean(dim=(1, 2, 3))
-            total = total + weight * torch.log(error + SILENCE).mean()
-        return total / sum(weights)
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return PSNR at every depth, over the held-out photographs."""
-        sigma = self.recipe.validate_sigma
-        level = torch.full((1, 1, 1, 1), sigma / PICTURE_PEAK)
-        rows = []
-        for index, photo in enumerate(self.held_out):
-            clean = crop_even(photo)
-            noisy = add_noise(clean, sigma, (self.recipe.seed, index), clip=False)
-            exits = network(torch.from_numpy(noisy.transpose(2, 0, 1))[None], level)
-            rows.append(
-                [
-                    psnr_db(clean, to_8_bits(restored[0].numpy().transpose(1, 2, 0)))
-                    for restored in exits
-                ]
-            )
-        means = np.mean(rows, axis=0)
-        named = {
-            f"psnr_db_depth_{depth}": float(mean)
-            for depth, mean in zip(self.recipe.depths, means, strict=True)
-        }
-        return {"psnr_db": float(means[-1]), **named}
-
-
-def crop_even(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the photograph without the last row or column where that is odd."""
-    y, x = (size // UNSHUFFLE_PX * UNSHUFFLE_PX for size in photo.shape[:2])
-    return photo[:y, :x]

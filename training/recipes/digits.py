@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from edge_runtime.errors import SettingError
+from edge_runtime.front_end import FrontEnd
+from training.recipe import Recipe, limit
+from training.speech import ALPHABET, STRIDE_FRAMES
 
-from edge_runtime.decoder import whole_text
-from edge_runtime.errors import DataError
-from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
-from edge_runtime.transcriber import FLUSH_MS
-from training.data import data_folder
-from training.metrics import word_errors
-from training.recipe import Recipe, Task
-from training.sound_augmentation import (
-    WARPS,
-    Augmentation,
-    add_noise,
-    distorted_features,
-    oversample,
-    play,
-    to_16_bits,
-)
-from training.speech import ALPHABET, BLANK, Utterance, encode, read_clip, read_table
-from training.synthetic_speech import VARIANTS, draw_voice, speak
-from training.transcriber import STRIDE_FRAMES, TranscriberNetwork
+if TYPE_CHECKING:  # settings are checked before torch is imported
+    from training.transcriber import TranscriberNetwork
 
 DIGITS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 )  # fmt: skip
-N_JOINED = (0.5, 0.2, 0.2, 0.1)
-"""Probability that a step's examples hold one word, or join 2, 3, … clips; the same for
-all examples of a step, so that little of a batch is padding."""
-HELD_OUT_VARIANTS = VARIANTS[::8]
-"""Synthetic voices that are scored on, never trained on."""
-N_SYNTHETIC_HELD_OUT = 240
-HELD_OUT_ONE_IN = 10
-"""Of a user's own table, every tenth clip is held out for validation."""
-
-NOISE_ENDINGS = {".opus", ".flac", ".ogg", ".wav"}
 
 
 @dataclass(frozen=True)
 class DigitsRecipe(Recipe):
-    """Settings of `digits`."""
+    """Write down spoken English digits, alone or connected, or words of your own."""
 
     steps: int = 12_000
     batch: int = 32
@@ -58,11 +28,13 @@ class DigitsRecipe(Recipe):
     validate_steps: int = 500
     precision: str = "32-true"
     hidden: int = 192
+    """Width of the network."""
     layers: int = 2
     """Uses of the one GRU cell, one above the other."""
     dropout: float = 0.0
+    """Part of the units that each training step leaves out."""
     chunk_frames: int = 12
-    """Frames per step of the exported network: 120 ms."""
+    """Frames of 10 ms per step of the exported network; a multiple of 3."""
     synthetic: int = 6000
     """Clips made by espeak-ng; 0 for recordings alone."""
     vocabulary: tuple[str, ...] = DIGITS
@@ -70,253 +42,35 @@ class DigitsRecipe(Recipe):
     hold_out: str = ""
     """A speaker to score on instead of training on."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        limit(
+            self,
+            hidden=(1, 8192),
+            layers=(1, 64),
+            dropout=(0, 0.95),
+            chunk_frames=(STRIDE_FRAMES, 999),
+            synthetic=(0, 10**6),
+        )
+        if self.chunk_frames % STRIDE_FRAMES:
+            raise SettingError(
+                f"chunk_frames={self.chunk_frames}: expected a multiple of"
+                f" {STRIDE_FRAMES}"
+            )
+        for word in self.vocabulary:
+            if not word or not set(word) <= {*ALPHABET} - {" "}:
+                raise SettingError(
+                    f"vocabulary: word {word!r}, expected letters a to z and"
+                    " apostrophes"
+                )
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            raise SettingError("vocabulary: a word stands in it twice")
+
     def network(self) -> TranscriberNetwork:
         """Return the network that these settings describe, with fresh weights."""
+        from training.transcriber import TranscriberNetwork
+
         n_mels = FrontEnd().n_mels
         return TranscriberNetwork(
             n_mels, self.hidden, self.layers, len(ALPHABET), self.dropout
         )
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip in memory."""
-
-    samples: NDArray[np.int16]
-    """Oversampled, as `play` takes it."""
-    text: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Clips of one source."""
-
-    weight: float
-    """How often the source is drawn, beside the others'."""
-    speakers: Sequence[Sequence[Clip]]
-    """Clips that may be joined, as one speaker spoke them."""
-
-
-class DigitsTask(Task):
-    """Sound in, digit words out; scored by words right on unseen voices.
-
-    Without `data`: free-spoken-digit (its speaker-disjoint training part), the digit
-    strings of speechocean762 (training part) and espeak-ng; scored on
-    speechocean762's dev strings and on espeak-ng voices that training has not heard.
-    With `data`, a folder with transcripts.tsv: its clips, every tenth held out, and
-    recordings in its subfolder `noise`, if there is one, to mix in.
-    """
-
-    score = "word_accuracy"
-
-    def __init__(self, recipe: DigitsRecipe, data: Path | None) -> None:
-        self.recipe = recipe
-        self.front_end = FrontEnd()
-        self._augmentation = Augmentation()
-        self._filter_bank = [self.front_end.warped_filters(warp) for warp in WARPS]
-        self._held_out: list[tuple[str, NDArray[np.float32], str]] = []
-        self._words: list[Group] = []
-        self._strings: list[Group] = []
-        if data is None:
-            self._noises = self._read_noises(data_folder() / "noise")
-            self._add_ready_made()
-        else:
-            self._noises = self._read_noises(data / "noise")
-            self._add_own(data)
-
-    def network(self) -> nn.Module:
-        return self.recipe.network()
-
-    def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
-        examples = [self._example(step, index) for index in indices]
-        n_frames = [len(features) for features, _ in examples]
-        n_symbols = [len(symbols) for _, symbols in examples]
-        features = np.stack(
-            [self._pad(features, max(n_frames)) for features, _ in examples]
-        )
-        symbols = np.zeros((len(examples), max(1, *n_symbols)), np.int64)
-        for row, (_, text) in zip(symbols, examples, strict=True):
-            row[: len(text)] = text
-        return {
-            "features": torch.from_numpy(features),  # (B, T, M)
-            "n_frames": torch.tensor(n_frames),
-            "symbols": torch.from_numpy(symbols),  # (B, U)
-            "n_symbols": torch.tensor(n_symbols),
-        }
-
-    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the CTC loss per symbol, in float32."""
-        logits = network(batch["features"]).float()
-        return F.ctc_loss(
-            logits.log_softmax(dim=2).transpose(0, 1),  # (T, B, V)
-            batch["symbols"],
-            batch["n_frames"] // STRIDE_FRAMES,
-            batch["n_symbols"],
-            blank=BLANK,
-            zero_infinity=True,
-        )
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return word accuracy over all held-out words, and over each set's."""
-        n_errors: Counter[str] = Counter()
-        n_words: Counter[str] = Counter()
-        for name, features, text in self._held_out:
-            logits = network(torch.from_numpy(features)[None])[0].numpy()
-            found = whole_text(logits, ALPHABET, BLANK, self.recipe.vocabulary)
-            n_errors[name] += word_errors(text, found)
-            n_words[name] += len(text.split())
-        return {
-            "word_accuracy": 1.0 - n_errors.total() / max(1, n_words.total())
-        } | {
-            f"word_accuracy_{name}": 1.0 - n_errors[name] / max(1, n)
-            for name, n in n_words.items()
-        }
-
-    def _add_ready_made(self) -> None:
-        speech = data_folder() / "speech"
-        table = read_table(
-            speech / "free-spoken-digit", [("split_speaker_disjoint", "train")]
-        )
-        heard: list[Utterance] = []
-        scored: list[Utterance] = []
-        for utterance in table.utterances:
-            unseen = utterance.columns["speaker"] == self.recipe.hold_out
-            (scored if unseen else heard).append(utterance)
-        speakers = self._speakers(heard)
-        self._words.append(Group(0.6, speakers))
-        self._strings.append(Group(0.4, speakers))
-        if self.recipe.hold_out and not scored:
-            raise DataError(f"hold_out={self.recipe.hold_out}: no such speaker")
-        self._add_held_out(self.recipe.hold_out, scored)
-        connected = speech / "speechocean762"
-        train = read_table(connected, [("split", "train")]).utterances
-        strings = self._speakers([u for u in train if _all_digits(u.text)])
-        self._strings.append(
-            Group(0.3, [[clip] for clips in strings for clip in clips])
-        )
-        dev = read_table(connected, [("split", "dev")]).utterances
-        self._add_held_out("connected", [u for u in dev if _all_digits(u.text)])
-        if self.recipe.synthetic:
-            self._add_synthetic()
-
-    def _add_own(self, data: Path) -> None:
-        utterances = read_table(data).utterances
-        if len(utterances) < 2:
-            raise DataError(f"{data}: holds 1 clip, expected at least 2 to train on")
-        speakers = self._speakers(
-            [u for i, u in enumerate(utterances) if i % HELD_OUT_ONE_IN]
-        )
-        self._words.append(Group(1.0, speakers))
-        self._strings.append(Group(1.0, speakers))
-        self._add_held_out("own", utterances[::HELD_OUT_ONE_IN])
-
-    def _speakers(self, utterances: Sequence[Utterance]) -> list[list[Clip]]:
-        """Return clips in memory, apart by speaker."""
-        rate_hz = self.front_end.sample_rate_hz
-        speakers: dict[str, list[Clip]] = defaultdict(list)
-        for utterance in utterances:
-            samples = oversample(read_clip(utterance.path, rate_hz), rate_hz)
-            speaker = utterance.columns.get("speaker", "")
-            speakers[speaker].append(Clip(samples, utterance.text))
-        return list(speakers.values())
-
-    def _add_synthetic(self) -> None:
-        rate_hz = self.front_end.sample_rate_hz
-        rng = np.random.default_rng((self.recipe.seed, 1))
-        heard = [v for v in VARIANTS if v not in HELD_OUT_VARIANTS]
-        jobs = [
-            (_draw_text(rng), draw_voice(rng, heard))
-            for _ in range(self.recipe.synthetic)
-        ]
-        scored = [
-            (_draw_text(rng), draw_voice(rng, HELD_OUT_VARIANTS))
-            for _ in range(N_SYNTHETIC_HELD_OUT)
-        ]
-        words: list[list[Clip]] = []
-        strings: list[list[Clip]] = []
-        for samples, (text, _) in zip(speak(jobs, rate_hz), jobs, strict=True):
-            alike = words if text in DIGITS else strings
-            alike.append([Clip(oversample(samples, rate_hz), text)])
-        self._words.extend([Group(0.4, words)] if words else [])
-        self._strings.extend([Group(0.3, strings)] if strings else [])
-        for samples, (text, _) in zip(speak(scored, rate_hz), scored, strict=True):
-            self._held_out.append(("synthetic", self._clean_features(samples), text))
-
-    def _add_held_out(self, name: str, utterances: Sequence[Utterance]) -> None:
-        for utterance in utterances:
-            samples = read_clip(utterance.path, self.front_end.sample_rate_hz)
-            self._held_out.append((name, self._clean_features(samples), utterance.text))
-
-    def _read_noises(self, folder: Path) -> list[NDArray[np.int16]]:
-        """Return what a folder holds to be mixed in; nothing if it is not there."""
-        paths = sorted(p for p in folder.rglob("*") if p.suffix in NOISE_ENDINGS)
-        rate_hz = self.front_end.sample_rate_hz
-        return [to_16_bits(read_clip(path, rate_hz)) for path in paths]
-
-    def _clean_features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the device computes for a clip up to the end of its flush."""
-        features = self.front_end.features(self._flushed(samples))
-        return features[: len(features) // STRIDE_FRAMES * STRIDE_FRAMES]
-
-    def _flushed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        rate_hz = self.front_end.sample_rate_hz
-        return np.pad(samples, (0, FLUSH_MS * rate_hz // MILLISECONDS_PER_SECOND))
-
-    def _example(
-        self, step: int, index: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return features, (T, M), T a multiple of the stride, and symbols, (U,)."""
-        rng = np.random.default_rng((self.recipe.seed, step, index))
-        joined = np.random.default_rng((self.recipe.seed, step))
-        n_joined = 1 + int(joined.choice(len(N_JOINED), p=N_JOINED))
-        speech, text = self._speech(rng, n_joined)
-        noisy = add_noise(speech, self._noises, self._augmentation, rng)
-        features = distorted_features(
-            self._flushed(noisy),
-            self.front_end,
-            self._filter_bank,
-            self._augmentation,
-            rng,
-        )
-        return features[: len(features) // STRIDE_FRAMES * STRIDE_FRAMES], encode(text)
-
-    def _speech(
-        self, rng: np.random.Generator, n_joined: int
-    ) -> tuple[NDArray[np.float32], str]:
-        """Return clips of one speaker joined with gaps, (S,), and their text."""
-        rate_hz = self.front_end.sample_rate_hz
-        if rng.random() < 0.03:  # silence, or noise alone
-            return np.zeros(int(rng.uniform(0.3, 2.0) * rate_hz), np.float32), ""
-        groups = self._words if n_joined == 1 else self._strings
-        weights = np.array([group.weight for group in groups])
-        group = groups[int(rng.choice(len(groups), p=weights / weights.sum()))]
-        clips = group.speakers[int(rng.integers(len(group.speakers)))]
-        speed = rng.uniform(*self._augmentation.speed)
-        parts = [np.zeros(_gap(rng, rate_hz, 0.5), np.float32)]
-        texts = []
-        for _ in range(min(n_joined, len(clips))):
-            clip = clips[int(rng.integers(len(clips)))]
-            level = np.float32(rng.uniform(0.5, 1.0))
-            parts.append(play(clip.samples, speed * rng.uniform(0.95, 1.05)) * level)
-            parts.append(np.zeros(_gap(rng, rate_hz, 0.35), np.float32))
-            texts.append(clip.text)
-        return np.concatenate(parts), " ".join(texts)
-
-    def _pad(self, features: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
-        padded = np.zeros((n_frames, features.shape[1]), np.float32)
-        padded[: len(features)] = features
-        return padded
-
-
-def _gap(rng: np.random.Generator, rate_hz: int, longest_s: float) -> int:
-    """Return a gap in samples; one in three is none at all."""
-    return int(max(0.0, rng.uniform(-longest_s / 2, longest_s)) * rate_hz)
-
-
-def _draw_text(rng: np.random.Generator) -> str:
-    n_words = 1 if rng.random() < 0.6 else rng.integers(2, 6)
-    return " ".join(rng.choice(DIGITS, n_words))
-
-
-def _all_digits(text: str) -> bool:
-    return bool(text) and set(text.split()) <= set(DIGITS)

@@ -1,0 +1,78 @@
+"""Clips by espeak-ng: made once, kept in a cache, and what may go wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import DataError
+from training.synthetic_speech import PROGRAM, Voice, draw_voice, speak
+
+RATE_HZ = 8000
+
+
+@pytest.fixture
+def espeak() -> str:
+    found = shutil.which(PROGRAM)
+    if found is None:
+        pytest.skip("espeak-ng is not installed")
+    return found
+
+
+def test_synthetic_speech_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, espeak: str
+) -> None:
+    """The second call reads the cache, so it needs no espeak-ng."""
+    rng = np.random.default_rng(0)
+    jobs = [("one", draw_voice(rng)), ("two three", draw_voice(rng))]
+    made = speak(jobs, RATE_HZ, cache=tmp_path)
+    monkeypatch.setenv("PATH", "")
+
+    found = speak(jobs, RATE_HZ, cache=tmp_path)
+
+    assert len(jobs) == len(made)
+    assert all(np.array_equal(a, b) for a, b in zip(made, found, strict=True))
+    assert all(0.1 < len(clip) / RATE_HZ < 4.0 for clip in made)
+    assert len(made[1]) > len(made[0])
+
+
+def test_without_espeak_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Synthetic speech that can be neither made nor found says what to do."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(DataError) as caught:
+        speak([("one", Voice("en-us+f1", 150, 50))], RATE_HZ, cache=tmp_path)
+
+    assert (
+        "espeak-ng is not installed; run: apt-get install espeak-ng, or train on"
+        " recordings alone with synthetic=0"
+    ) == str(caught.value)
+
+
+def test_a_voice_that_there_is_not_is_one_line(tmp_path: Path, espeak: str) -> None:
+    """espeak-ng's own reason is passed on."""
+    with pytest.raises(DataError) as caught:
+        speak([("one", Voice("qq", 150, 50))], RATE_HZ, cache=tmp_path)
+
+    assert (
+        "espeak-ng qq: failed: Error: The specified espeak-ng voice does not exist.;"
+        " train on recordings alone with synthetic=0" == str(caught.value)
+    )
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path, espeak: str) -> None:
+    """Deleting it is enough."""
+    jobs = [("one", Voice("en-us+f1", 150, 50))]
+    speak(jobs, RATE_HZ, cache=tmp_path)
+    (cached,) = tmp_path.iterdir()
+    cached.write_bytes(cached.read_bytes()[:99])
+
+    with pytest.raises(DataError) as caught:
+        speak(jobs, RATE_HZ, cache=tmp_path)
+
+    assert f"{cached}: damaged; delete it, it is made again" == str(caught.value)

@@ -1,0 +1,48 @@
+"""What the training loop asks of a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from training.recipe import Recipe
+
+
+class Task(ABC):
+    """One recipe made concrete: network, examples, loss and validation.
+
+    `batch` is a function of the step and the example's index alone, so a run that
+    resumes, or that is spread over processes, sees the same examples.
+    """
+
+    score: str
+    """The key of `validate` that picks the best weights; higher is better."""
+
+    gentle: tuple[str, ...] = ()
+    """Weights with one of these in their name learn at a tenth of the rate."""
+
+    @abstractmethod
+    def __init__(self, recipe: Recipe, data: Path | None) -> None: ...
+
+    @abstractmethod
+    def contents(self) -> str:
+        """Return how much there is to train on, and how much is held out."""
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """Return the network with fresh weights."""
+
+    @abstractmethod
+    def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return the examples of one step that `indices` name."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Return the scalar to minimize; calls `network` once."""
+
+    @abstractmethod
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the task's metrics on held-out data."""
