@@ -22,7 +22,7 @@ DIGITS = (
 class DigitsRecipe(Recipe):
     """Write down spoken English digits, alone or connected, or words of your own."""
 
-    steps: int = 12_000
+    steps: int = 10_000
     batch: int = 32
     learning_rate: float = 2e-3
     validate_steps: int = 500
@@ -31,12 +31,14 @@ class DigitsRecipe(Recipe):
     """Width of the network."""
     layers: int = 2
     """Uses of the one GRU cell, one above the other."""
-    dropout: float = 0.0
+    dropout: float = 0.1
     """Part of the units that each training step leaves out."""
     chunk_frames: int = 12
     """Frames of 10 ms per step of the exported network; a multiple of 3."""
     synthetic: int = 6000
     """Clips made by espeak-ng; 0 for recordings alone."""
+    other_speech: float = 0.3
+    """Part of the steps that show other English words, by some 200 more speakers."""
     vocabulary: tuple[str, ...] = DIGITS
     """The only words that are written; `vocabulary=` alone for free text."""
     hold_out: str = ""
@@ -51,6 +53,7 @@ class DigitsRecipe(Recipe):
             dropout=(0, 0.95),
             chunk_frames=(STRIDE_FRAMES, 999),
             synthetic=(0, 10**6),
+            other_speech=(0, 1),
         )
         if self.chunk_frames % STRIDE_FRAMES:
             raise SettingError(

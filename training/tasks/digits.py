@@ -21,6 +21,7 @@ from training.data import data_folder
 from training.metrics import word_errors
 from training.recipes.digits import DIGITS, DigitsRecipe
 from training.sound_augmentation import (
+    OVERSAMPLING,
     WARPS,
     Augmentation,
     add_noise,
@@ -44,6 +45,8 @@ from training.task import Task
 N_JOINED = (0.5, 0.2, 0.2, 0.1)
 """Probability that a step's examples hold one word, or join 2, 3, … clips; the same for
 all examples of a step, so that little of a batch is padding."""
+LONGEST_OTHER_S = 4.0
+"""Longer clips of other speech are left out: they would hold up every step."""
 HELD_OUT_VARIANTS = VARIANTS[::8]
 """Synthetic voices that are scored on, never trained on."""
 N_SYNTHETIC_HELD_OUT = 240
@@ -80,7 +83,8 @@ class DigitsTask(Task):
     """Sound in, digit words out; scored by words right on unseen voices.
 
     Without `data`: free-spoken-digit (its speaker-disjoint training part), the digit
-    strings of speechocean762 (training part) and espeak-ng; scored on
+    strings of speechocean762 (training part) and espeak-ng, and other words out of
+    speechocean762 and wuw-corpus-ii, which teach the sounds of more voices; scored on
     speechocean762's dev strings and on espeak-ng voices that training has not heard.
     With `data`, a folder with transcripts.tsv: its clips, every tenth held out, and
     recordings in its subfolder `noise`, if there is one, to mix in.
@@ -96,6 +100,7 @@ class DigitsTask(Task):
         self._held_out: list[tuple[str, NDArray[np.float32], str]] = []
         self._words: list[Group] = []
         self._strings: list[Group] = []
+        self._other: list[Group] = []
         self._heard: list[str] = []
         if data is None:
             self._add_ready_made()
@@ -179,6 +184,10 @@ class DigitsTask(Task):
             Group(0.3, [[clip] for clips in strings for clip in clips])
         )
         self._heard.append(f"{sum(map(len, strings))} digit strings")
+        if self.recipe.other_speech:
+            wake = read_table(speech / "wuw-corpus-ii", [("split", "train")])
+            self._add_other([u for u in train if not _all_digits(u.text)])
+            self._add_other(wake.utterances)
         dev = read_table(connected, [("split", "dev")]).utterances
         self._add_held_out("connected", [u for u in dev if _all_digits(u.text)])
         if synthetic:
@@ -199,6 +208,13 @@ class DigitsTask(Task):
         self._strings.append(Group(1.0, speakers))
         self._heard.append(f"{len(heard)} clips")
         self._add_held_out("own", scored)
+
+    def _add_other(self, utterances: Sequence[Utterance]) -> None:
+        longest = int(LONGEST_OTHER_S * self.front_end.sample_rate_hz * OVERSAMPLING)
+        speakers = self._speakers(utterances)
+        clips = [c for clips in speakers for c in clips if len(c.samples) <= longest]
+        self._other.append(Group(len(clips), [[clip] for clip in clips]))
+        self._heard.append(f"{len(clips)} clips of other words")
 
     def _speakers(self, utterances: Sequence[Utterance]) -> list[list[Clip]]:
         """Return clips in memory, apart by speaker."""
@@ -265,9 +281,7 @@ class DigitsTask(Task):
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return features, (T, M), T a multiple of the stride, and symbols, (U,)."""
         rng = np.random.default_rng((self.recipe.seed, step, index))
-        joined = np.random.default_rng((self.recipe.seed, step))
-        n_joined = 1 + int(joined.choice(len(N_JOINED), p=N_JOINED))
-        speech, text = self._speech(rng, n_joined)
+        speech, text = self._speech(rng, *self._kind(step))
         noisy = add_noise(speech, self._noises, self._augmentation, rng)
         features = distorted_features(
             self._flushed(noisy),
@@ -278,14 +292,21 @@ class DigitsTask(Task):
         )
         return features[: len(features) // STRIDE_FRAMES * STRIDE_FRAMES], encode(text)
 
+    def _kind(self, step: int) -> tuple[int, Sequence[Group]]:
+        """Return how many clips the examples of a step join, and out of what."""
+        rng = np.random.default_rng((self.recipe.seed, step))
+        if self._other and rng.random() < self.recipe.other_speech:
+            return 1, self._other
+        n_joined = 1 + int(rng.choice(len(N_JOINED), p=N_JOINED))
+        return n_joined, self._words if n_joined == 1 else self._strings
+
     def _speech(
-        self, rng: np.random.Generator, n_joined: int
+        self, rng: np.random.Generator, n_joined: int, groups: Sequence[Group]
     ) -> tuple[NDArray[np.float32], str]:
         """Return clips of one speaker joined with gaps, (S,), and their text."""
         rate_hz = self.front_end.sample_rate_hz
         if rng.random() < 0.03:  # silence, or noise alone
             return np.zeros(int(rng.uniform(0.3, 2.0) * rate_hz), np.float32), ""
-        groups = self._words if n_joined == 1 else self._strings
         weights = np.array([group.weight for group in groups])
         group = groups[int(rng.choice(len(groups), p=weights / weights.sum()))]
         clips = group.speakers[int(rng.integers(len(group.speakers)))]
