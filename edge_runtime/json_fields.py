@@ -20,6 +20,9 @@ MAX_WHOLE = 2**53
 """Largest whole number that every JSON reader holds exactly."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+_WHOLE_DIGITS = 300
+"""No field takes a number of so many; Python reads no whole one of 4,300."""
+
 WAY_OUT = "run tiedge export again"
 _SHOWN_CHARACTERS = 60
 
@@ -32,7 +35,10 @@ def parse_json(text: str, file: str) -> Field:
     """
     try:
         value = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_int=_parse_whole,
         )
     except RecursionError as error:
         raise BundleError(f"{file}: nested too deeply; {WAY_OUT}") from error
@@ -178,6 +184,11 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON number")
+
+
+def _parse_whole(digits: str) -> int | float:
+    """Return the number, as a real one if it is huge: its field then refuses it."""
+    return int(digits) if len(digits) <= _WHOLE_DIGITS else float(digits)
 
 
 def _check_values(field: Field, level: int) -> None:

@@ -81,12 +81,10 @@ def audit(
     `format` is "tflite" or "pte"; `where` begins error messages, by default the
     format. Raises BundleError on a damaged file, SharingError on an unknown format.
     """
-    decoded_by_source = [
-        _candidate(constant, source)
-        for constant in stored_constants(data, format, where)
-    ]
+    entry_points, constants = _read(data, format, where)
+    decoded_by_source = [_candidate(constant, source) for constant in constants]
     weights = [_Weight(s.name, tuple(np.shape(s.values))) for s in source]
-    return _report(decoded_by_source, weights)
+    return _report(decoded_by_source, weights, entry_points)
 
 
 def audit_stored(
@@ -107,11 +105,13 @@ def audit_stored(
     for index, name in enumerate(names):
         for rank, sha256 in enumerate(stored[name]):
             holders.setdefault(sha256, {})[index] = Match("as exported", float(rank))
+    entry_points, constants = _read(data, format, where)
     candidates = [
         _Candidate(c, tuple(holders.get(c.sha256, {}) for _ in c.views), None)
-        for c in stored_constants(data, format, where)
+        for c in constants
     ]
-    return _report(candidates, [_Weight(name, shapes[name]) for name in names])
+    weights = [_Weight(name, shapes[name]) for name in names]
+    return _report(candidates, weights, entry_points)
 
 
 def survey(data: bytes, format: str, where: str | None = None) -> SharingReport:
@@ -138,13 +138,22 @@ def stored_constants(
     data: bytes, format: str, where: str | None = None
 ) -> tuple[Constant, ...]:
     """Return what a `.tflite` or `.pte` file stores; errors as for `audit`."""
+    return _read(data, format, where)[1]
+
+
+def _read(
+    data: bytes, format: str, where: str | None
+) -> tuple[tuple[str, ...], tuple[Constant, ...]]:
+    """Return a file's entry points and constants."""
     if format == "tflite":
         # Late: the schema comes with ai-edge-litert, which some devices lack.
         from export.tflite_file import read_tflite
 
-        return read_tflite(data, where or "tflite file").constants
+        tflite = read_tflite(data, where or "tflite file")
+        return tuple(graph.name for graph in tflite.graphs), tflite.constants
     if format == "pte":
-        return read_pte(data, where or "pte file").constants
+        pte = read_pte(data, where or "pte file")
+        return pte.methods, pte.constants
     raise SharingError(f"format {format!r}: expected tflite or pte")
 
 
@@ -183,7 +192,9 @@ def _origin(
 
 
 def _report(
-    candidates: Sequence[_Candidate], weights: Sequence[_Weight]
+    candidates: Sequence[_Candidate],
+    weights: Sequence[_Weight],
+    entry_points: Sequence[str],
 ) -> SharingReport:
     book = _Book(weights, _assign(candidates))
     for index, candidate in enumerate(candidates):
@@ -191,7 +202,7 @@ def _report(
     for index, candidate in enumerate(candidates):
         book.enter_other(candidate, index)
     book.merge(candidates)
-    return book.close()
+    return book.close(entry_points)
 
 
 def _assign(candidates: Sequence[_Candidate]) -> dict[int, tuple[int, int]]:
@@ -271,8 +282,8 @@ class _Book:
                     entry = (candidate.constant.sha256, matches[weight].form)
                     self.held.setdefault(weight, []).append(entry)
 
-    def close(self) -> SharingReport:
-        """Return the report."""
+    def close(self, entry_points: Sequence[str]) -> SharingReport:
+        """Return the report; `entry_points` are the file's, in its order."""
         rows = tuple(
             SharedWeight(
                 weight.name,
@@ -294,6 +305,13 @@ class _Book:
             duplicates=tuple(self.duplicates),
             structural=tuple(self.structural),
             missing=tuple(n for i, n in enumerate(names) if i not in self.held),
+            uses={
+                name: {
+                    entry: count_nodes(tuple(u for u in uses if u.graph == entry))
+                    for entry in entry_points
+                }
+                for name, uses in zip(names, self.uses, strict=True)
+            },
             stored={n: tuple(dict.fromkeys(s for s, _ in h)) for n, h in held.items()},
             forms={n: tuple(dict.fromkeys(f for _, f in h)) for n, h in held.items()},
         )

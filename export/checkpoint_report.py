@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,36 +12,33 @@ from edge_runtime.bundle_parts import SharedWeight
 from export.sharing_report import SharingReport
 from training.denoiser import UNSHUFFLE_PX
 from training.report import sharing_report
-from training.trained import TrainedDenoiser, open_checkpoint
+from training.trained import TrainedDenoiser, TrainedTranscriber, open_checkpoint
 from training.transcriber import TranscriberStep
 
 
 def checkpoint_report(folder: Path) -> SharingReport:
     """Return what a checkpoint's module holds, and the uses of each weight.
 
-    Uses are those of one run: a picture down to the deepest depth with every exit, or
-    one chunk of speech.
+    Uses are counted for each entry point that an exported file has, so they are those
+    of the file: a picture at each depth, or one chunk of speech.
     A module holds no copies, so stored bytes are unique bytes.
 
     Raises CheckpointError as `open_checkpoint` does.
     """
     trained = open_checkpoint(folder)
-    if isinstance(trained, TrainedDenoiser):
-        network = trained.network
-        picture = torch.zeros(1, 3, 4 * UNSHUFFLE_PX, 4 * UNSHUFFLE_PX)
-        sigma = torch.zeros(1, 1, 1, 1)
-        found = sharing_report(network, lambda: network(picture, sigma))
-    else:
-        step = TranscriberStep(trained.network, trained.recipe.chunk_frames)
-        chunk = step.example_inputs()
-        found = sharing_report(trained.network, lambda: step(*chunk))
-    sizes = {
-        name: parameter.numel() * parameter.element_size()
-        for name, parameter in trained.network.named_parameters()
-    }
+    uses: dict[str, dict[str, int]] = {}
+    for entry_point, run in _entry_points(trained).items():
+        for weight in sharing_report(trained.network, run).weights:
+            uses.setdefault(weight.name, {})[entry_point] = weight.uses
     weights = tuple(
-        SharedWeight(w.name, w.shape, w.uses, sizes[w.name], sizes[w.name])
-        for w in found.weights
+        SharedWeight(
+            name,
+            tuple(parameter.shape),
+            sum(uses[name].values()),
+            parameter.numel() * parameter.element_size(),
+            parameter.numel() * parameter.element_size(),
+        )
+        for name, parameter in trained.network.named_parameters()
     )
     total = sum(weight.unique_bytes for weight in weights)
     return SharingReport(
@@ -50,6 +49,22 @@ def checkpoint_report(folder: Path) -> SharingReport:
         duplicates=(),
         structural=(),
         missing=tuple(weight.name for weight in weights if not weight.uses),
+        uses=uses,
         stored={},
         forms={},
     )
+
+
+def _entry_points(
+    trained: TrainedDenoiser | TrainedTranscriber,
+) -> Mapping[str, Callable[[], object]]:
+    """Return what runs the module as each entry point of an exported file does."""
+    if isinstance(trained, TrainedDenoiser):
+        picture = torch.zeros(1, 3, 4 * UNSHUFFLE_PX, 4 * UNSHUFFLE_PX)
+        sigma = torch.zeros(1, 1, 1, 1)
+        return {
+            f"depth_{depth}": partial(trained.network.at_depth, picture, sigma, depth)
+            for depth in trained.recipe.depths
+        }
+    step = TranscriberStep(trained.network, trained.recipe.chunk_frames)
+    return {"step": partial(step, *step.example_inputs())}

@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import BundleError
 
+NAME_LETTERS = 60
+"""Longer names are cut in messages."""
+MAX_AXES = 8
+"""No operator of either format takes a tensor of more."""
+COPY_AGAIN = "copy it again, or export it again"
+"""The way out of a damaged file."""
+
 ITEM_BITS = {
     "bool": 8,
     "int2": 2,
@@ -70,7 +77,7 @@ class View:
     @property
     def n_elements(self) -> int:
         """How many elements the shape holds."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def n_bytes(self) -> int:
@@ -115,20 +122,43 @@ def count_nodes(uses: tuple[Use, ...]) -> int:
     return len({(use.graph, use.node) for use in uses})
 
 
+def printable(raw: bytes | bytearray | memoryview) -> str:
+    """Return a file's text on one line; what cannot be printed becomes U+FFFD."""
+    text = bytes(raw).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def quoted(name: str) -> str:
+    """Return a name for a message, cut where a damaged file makes it endless."""
+    cut = name if len(name) <= NAME_LETTERS else name[:NAME_LETTERS] + "…"
+    return repr(cut)
+
+
 def check_view(where: str, view: View, n_bytes: int) -> None:
     """Raise BundleError where shape, dtype or quantization disagree with the bytes."""
     if view.dtype not in ITEM_BITS:
         raise BundleError(
-            f"{where}: tensor {view.name!r} is {view.dtype}, which has no fixed size;"
-            " export it as numbers"
+            f"{where}: tensor {quoted(view.name)} is {view.dtype}, which has no fixed"
+            " size; export it as numbers"
         )
+    check_shape(where, view)
     if view.n_bytes != n_bytes:
         raise BundleError(
-            f"{where}: tensor {view.name!r} of {view.dtype} {view.shape} takes"
+            f"{where}: tensor {quoted(view.name)} of {view.dtype} {view.shape} takes"
             f" {view.n_bytes} bytes, the file stores {n_bytes}; export it again"
         )
     if view.quantization is not None:
         _check_quantization(where, view, view.quantization)
+
+
+def check_shape(where: str, view: View) -> None:
+    """Raise BundleError where no tensor can have the shape."""
+    if len(view.shape) > MAX_AXES or min(view.shape, default=0) < 0:
+        raise BundleError(
+            f"{where}: tensor {quoted(view.name)} has {len(view.shape)} axes, the least"
+            f" of size {min(view.shape)}; expected at most {MAX_AXES}, none below 0;"
+            f" {COPY_AGAIN}"
+        )
 
 
 def _check_quantization(where: str, view: View, quantization: Quantization) -> None:
@@ -138,14 +168,14 @@ def _check_quantization(where: str, view: View, quantization: Quantization) -> N
     )
     if n_scales not in (1, slices) or n_zeros not in (1, n_scales):
         raise BundleError(
-            f"{where}: tensor {view.name!r} {view.shape} has {n_scales} scales and"
-            f" {n_zeros} zero points for {slices} slices along axis"
+            f"{where}: tensor {quoted(view.name)} {view.shape} has {n_scales} scales"
+            f" and {n_zeros} zero points for {slices} slices along axis"
             f" {quantization.axis}; export it again"
         )
     if not all(math.isfinite(scale) and scale >= 0 for scale in quantization.scale):
         raise BundleError(
-            f"{where}: tensor {view.name!r} has a scale that is no positive number;"
-            " export it again"
+            f"{where}: tensor {quoted(view.name)} has a scale that is no positive"
+            " number; export it again"
         )
 
 

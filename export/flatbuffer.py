@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from edge_runtime.errors import BundleError
+from export.constants import COPY_AGAIN, printable
 
 _SIZES = {
     "b": 1,
@@ -55,8 +56,8 @@ class Table:
         return None if found is None else self._at(self._offset(found))
 
     def text(self, slot: int) -> str:
-        """Return a text field."""
-        return self.octets(slot).tobytes().decode("utf-8", "replace")
+        """Return a text field on one line, as `printable` makes it."""
+        return printable(self.octets(slot))
 
     def octets(self, slot: int) -> memoryview:
         """Return a vector of bytes."""
@@ -117,5 +118,5 @@ class Table:
         if position < 0 or position + n_bytes > len(self.data):
             raise BundleError(
                 f"{self.where}: is damaged: byte {position + n_bytes} is asked for, it"
-                f" has {len(self.data)}; copy it again, or export it again"
+                f" has {len(self.data)}; {COPY_AGAIN}"
             )

@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,33 +22,15 @@ from edge_runtime.bundle_parts import (
     Signature,
 )
 from edge_runtime.engines import open_engine
-from edge_runtime.errors import ParityError, SettingError, SharingError
+from edge_runtime.errors import ParityError, SharingError
 from export.audit import SharingReport, audit
+from export.order import CONVERTERS, Order
+from export.output_folder import replacing_folder
 from export.parity import prove_parity
 from export.plan import Plan
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
-
-FORMATS = ("tflite", "pte")
-PRECISIONS = ("fp32", "int8")
-CONVERTERS = {
-    "tflite": ("torch", "litert-torch", "ai-edge-quantizer"),
-    "pte": ("torch", "executorch", "torchao"),
-}
-"""Packages whose versions decide what a file of this format is."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What an export is to make."""
-
-    output: Path
-    """The bundle's folder; one that is there is replaced when all went well."""
-    formats: tuple[str, ...] = FORMATS
-    precisions: tuple[str, ...] = PRECISIONS
-    allow_duplicates: bool = False
-    """Pack files that hold a weight more than once, and state the bytes."""
 
 
 def export_bundle(plan: Plan, order: Order, say: Say) -> Bundle:
@@ -62,19 +41,27 @@ def export_bundle(plan: Plan, order: Order, say: Say) -> Bundle:
     the task's metric than planned. Nothing is left behind then, and a bundle that
     stood in `order.output` before stands there still.
     """
-    with _replacing_folder(order.output) as folder:
-        converter = _Converter(plan)
-        built = [
-            _build(converter, order, format, precision, folder, say)
-            for format in order.formats
-            for precision in order.precisions
-        ]
-        _write(plan, built, folder)
-        draft = Bundle.open(folder)
-        measured = [_measured(plan, draft, one, say) for one in built]
-        _write(plan, measured, folder)
-        Bundle.open(folder)
+    with replacing_folder(order.output) as draft:
+        export_into(draft, plan, order, say)
     return Bundle.open(order.output)
+
+
+def export_into(folder: Path, plan: Plan, order: Order, say: Say) -> None:
+    """Fill an empty folder with the bundle; errors are those of `export_bundle`.
+
+    What was written stays there when it fails.
+    """
+    converter = _Converter(plan)
+    built = [
+        _build(converter, order, format, precision, folder, say)
+        for format in order.formats
+        for precision in order.precisions
+    ]
+    _write(plan, built, folder)
+    draft = Bundle.open(folder)
+    measured = [_measured(plan, draft, one, say) for one in built]
+    _write(plan, measured, folder)
+    Bundle.open(folder)
 
 
 @dataclass(frozen=True)
@@ -159,14 +146,6 @@ class _Converter:
 
 
 def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
-    if report.duplicate_bytes and not allow_duplicates:
-        first = report.duplicates[0]
-        way_out = "; --allow-duplicates packs it all the same"
-        raise SharingError(
-            f"{where}: {report.duplicate_bytes} duplicate bytes in"
-            f" {len(report.duplicates)} constants, expected 0; first {first.name!r}:"
-            f" {first.reason}{'' if report.missing else way_out}"
-        )
     if report.duplicate_bytes and not allow_duplicates:
         first = report.duplicates[0]
         way_out = "; --allow-duplicates packs it all the same"
@@ -307,44 +286,3 @@ def _card(plan: Plan, models: Sequence[ModelFile]) -> str:
                 f" | {metric.value:.4g} | {metric.reference_value:.4g} |"
             )
     return "\n".join(lines) + "\n"
-
-
-@contextmanager
-def _replacing_folder(output: Path) -> Iterator[Path]:
-    """Yield a draft folder that becomes `output` when the block ends well.
-
-    A folder that is no bundle is never replaced. The draft lies beside `output`, so
-    that it can be renamed; it is removed if the block fails or is interrupted.
-    """
-    if output.exists() and not (output / "bundle.json").is_file():
-        raise SettingError(
-            f"{output}: is there and is no bundle; name a folder that is not there yet"
-        )
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as error:
-        raise SettingError(f"{output}: cannot be written: {error.strerror}") from error
-    try:
-        draft = holder / "new"
-        draft.mkdir()
-        yield draft
-        _swap(draft, output, holder / "old")
-    except OSError as error:
-        raise SettingError(
-            f"{output}: cannot be written: {error.strerror or error}"
-        ) from error
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-
-
-def _swap(draft: Path, output: Path, aside: Path) -> None:
-    """Put the draft in the output's place; on failure or interrupt, put that back."""
-    try:
-        if output.exists():
-            output.rename(aside)
-        draft.rename(output)
-    except BaseException:
-        if aside.exists() and not output.exists():
-            aside.rename(output)
-        raise

@@ -95,6 +95,20 @@ def source_weights(module: nn.Module) -> tuple[SourceWeight, ...]:
     )
 
 
+def source_facts(
+    record: Mapping[str, Any], source: Sequence[SourceWeight]
+) -> dict[str, Any]:
+    """Return the "source" object of bundle.json, of a checkpoint's record."""
+    return {
+        "recipe": record["recipe"],
+        "settings": record["settings"],
+        "revision": record.get("revision"),
+        "weights_sha256": weights_sha256(source),
+        "step": record.get("step", 0),
+        "unique_parameters": sum(int(weight.values.size) for weight in source),
+    }
+
+
 def weights_sha256(source: Sequence[SourceWeight]) -> str:
     """Return one hash over all weights, in their order."""
     total = hashlib.sha256()

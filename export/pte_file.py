@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_runtime.errors import BundleError
-from export.constants import Constant, View, check_view
+from export.constants import Constant, View, check_shape, check_view, quoted
 from export.flatbuffer import Table
 from export.pte_calls import Read, read_calls
 from export.xnnpack import Payload, StoredData
@@ -165,10 +165,11 @@ def _add_tensors(
             continue
         place, content = _tensor_bytes(program, tensor, segments, stock.where)
         for view in _tensor_views(tensor, number, reads.get(number, ()), stock.where):
+            check_shape(stock.where, view)
             if len(content) < view.n_bytes:
                 raise BundleError(
-                    f"{stock.where}: tensor {view.name!r} takes {view.n_bytes} bytes,"
-                    f" the file holds {len(content)}; copy it again"
+                    f"{stock.where}: tensor {quoted(view.name)} takes {view.n_bytes}"
+                    f" bytes, the file holds {len(content)}; copy it again"
                 )
             stock.add(place, content[: view.n_bytes], view)
 

@@ -11,7 +11,8 @@ from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 from export.plan import Plan
 from export.quiet import quiet
 from export.ranges import extremes
-from export.tflite_file import Graph, deduplicate, read_tflite
+from export.tflite_file import Graph, read_tflite
+from export.tflite_rewrite import deduplicate
 
 Operator = qtyping.TFLOperationName
 

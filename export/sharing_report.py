@@ -10,6 +10,8 @@ from edge_runtime.bundle_parts import SharedWeight
 
 NAME_LETTERS = 44
 """Longer names are cut in tables."""
+N_DUPLICATES = 3
+"""So many are named in a summary, the largest ones."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class SharingReport:
     structural: tuple[StructuralConstant, ...]
     missing: tuple[str, ...]
     """Weights that the file does not hold: not exported, or lost in derived ones."""
+    uses: Mapping[str, Mapping[str, int]]
+    """Weight name to entry point to how many operators read it in one run of that; a
+    weight's `uses` are their sum."""
     stored: Mapping[str, tuple[str, ...]]
     """Weight name to the SHA-256 of each constant that holds it: the part of
     bundle.json's "fingerprint" that belongs to this file."""
@@ -75,28 +80,74 @@ def weight_json(weight: SharedWeight) -> dict[str, Any]:
     }
 
 
+def sharing_summary(report: SharingReport) -> list[str]:
+    """Return the report in few lines: bytes, the most used weight, and what is wrong.
+
+    Uses stand for each entry point in turn, as `uses_legend` says.
+    """
+    lines = [
+        f"weights: {report.unique_bytes:,} unique bytes, {report.stored_bytes:,}"
+        f" stored, {report.duplicate_bytes:,} duplicate"
+    ]
+    most = max(report.weights, key=lambda w: (w.uses, w.unique_bytes), default=None)
+    if most is not None:
+        uses = uses_text(report.uses[most.name])
+        lines.append(f"most used: {_shortened(most.name)}, {uses} times")
+    largest = sorted(report.duplicates, key=lambda d: -d.bytes)
+    lines += _duplicate_lines(largest[:N_DUPLICATES])
+    if len(largest) > N_DUPLICATES:
+        lines.append(f"  and {len(largest) - N_DUPLICATES} more: --weights")
+    return lines + _missing_lines(report)
+
+
 def sharing_table(report: SharingReport) -> str:
-    """Return the report as text: a row per weight, then whatever else is stored."""
+    """Return the report as text: a row per weight, then whatever else is stored.
+
+    Uses stand for each entry point in turn, as `uses_legend` says.
+    """
     rows: list[tuple[str, ...]] = [("weight", "shape", "uses", "unique", "stored")]
     for weight in report.weights:
         shape = "×".join(map(str, weight.shape)) or "1"
-        numbers = (weight.uses, weight.unique_bytes, weight.stored_bytes)
-        rows.append((_shortened(weight.name), shape, *(f"{n:,}" for n in numbers)))
+        uses = uses_text(report.uses[weight.name])
+        sizes = (f"{weight.unique_bytes:,}", f"{weight.stored_bytes:,}")
+        rows.append((_shortened(weight.name), shape, uses, *sizes))
     rows.append(
         ("total", "", "", f"{report.unique_bytes:,}", f"{report.stored_bytes:,}")
     )
     lines = [_aligned(row, rows) for row in rows]
     lines.append(f"duplicate bytes: {report.duplicate_bytes:,}")
-    for duplicate in report.duplicates:
-        name = _shortened(duplicate.name)
-        lines.append(f"  {duplicate.bytes:,} {name}: {duplicate.reason}")
+    lines += _duplicate_lines(report.duplicates)
     structural = sum(constant.bytes for constant in report.structural)
     lines.append(
         f"structural bytes: {structural:,} in {len(report.structural)} constants"
     )
-    if report.missing:
-        lines.append(f"not in this file: {', '.join(report.missing)}")
-    return "\n".join(lines)
+    return "\n".join(lines + _missing_lines(report))
+
+
+def uses_text(uses: Mapping[str, int]) -> str:
+    """Return a weight's uses in one run of each entry point.
+
+    >>> uses_text({"depth_1": 1, "depth_2": 2, "depth_4": 4})
+    '1/2/4'
+    """
+    return "/".join(map(str, uses.values()))
+
+
+def uses_legend(report: SharingReport) -> str:
+    """Return what `uses_text` counts in this report."""
+    entry_points = dict.fromkeys(name for uses in report.uses.values() for name in uses)
+    return (
+        "uses: how many operators read the weight in one run of"
+        f" {'/'.join(entry_points)}"
+    )
+
+
+def _duplicate_lines(duplicates: Sequence[DuplicateConstant]) -> list[str]:
+    return [f"  {d.bytes:,} {_shortened(d.name)}: {d.reason}" for d in duplicates]
+
+
+def _missing_lines(report: SharingReport) -> list[str]:
+    return [f"not in this file: {', '.join(report.missing)}"] if report.missing else []
 
 
 def _shortened(name: str) -> str:

@@ -1,24 +1,29 @@
-"""Read and rewrite a `.tflite` file: its constants, and who reads each of them."""
+"""Read a `.tflite` file: its constants, and who reads each of them."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edge_runtime.errors import BundleError, SharingError
-from export.constants import Constant, Quantization, Use, View, check_view
+from export.constants import (
+    COPY_AGAIN,
+    Constant,
+    Quantization,
+    Use,
+    View,
+    check_view,
+    printable,
+    quoted,
+)
 
 IDENTIFIER = b"TFL3"
-DATA_ALIGNMENT_BYTES = 16
-"""The schema asks for it; the bindings' own packer does not keep it."""
 
 _OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if type(v) is int}
 _TYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if type(v) is int}
@@ -83,81 +88,17 @@ def read_tflite(data: bytes, where: str = "tflite file") -> TfliteFile:
 
     Raises BundleError, beginning with `where`, on bytes that are no sound model.
     """
-    model = _parse(data, where)
+    model = parse_model(data, where)
     try:
         graphs = _graphs(model, where)
         constants = _constants(model, graphs, where)
     except _DAMAGE as error:
-        raise _damaged(where, error) from error
-    names = tuple(_text(s.signatureKey) for s in model.signatureDefs or ())
+        raise _damaged(where) from error
+    names = tuple(text_of(s.signatureKey) for s in model.signatureDefs or ())
     return TfliteFile(graphs, constants, names)
 
 
-def deduplicate(data: bytes, where: str = "tflite file") -> bytes:
-    """Return the model with byte-identical constants stored once.
-
-    Constants that lie behind the flatbuffer are taken into it, those that nothing
-    reads are dropped, and every constant starts on a 16-byte boundary. Outputs stay
-    the same to the bit. Applied twice it changes nothing.
-    """
-    model = _parse(data, where)
-    first: dict[bytes, int] = {}
-    target = {0: 0}
-    kept = [model.buffers[0]]
-    for index in _referenced(model):
-        content = _content(model.buffers[index])
-        if index == 0:
-            continue
-        if content is None:
-            target[index] = 0
-        elif content in first:
-            target[index] = first[content]
-        else:
-            target[index] = first[content] = len(kept)
-            kept.append(model.buffers[index])
-    _point_at(model, target)
-    model.buffers = kept
-    return _pack(model)
-
-
-def rename_signature_tensors(
-    data: bytes,
-    names: Mapping[str, Mapping[str, str]],
-    where: str = "tflite file",
-) -> bytes:
-    """Return the model with inputs and outputs of its signatures renamed.
-
-    `names` maps signature → old name → new name. Raises SharingError on a signature
-    or name that the model lacks, or where two would get one name.
-    """
-    model = _parse(data, where)
-    signatures = {_text(s.signatureKey): s for s in model.signatureDefs or ()}
-    for signature, renamed in names.items():
-        if signature not in signatures:
-            raise SharingError(
-                f"{where}: has no signature {signature!r}, only {sorted(signatures)}"
-            )
-        _rename(signatures[signature], renamed, f"{where}: signature {signature!r}")
-    return _pack(model)
-
-
-def _rename(signature: Any, renamed: Mapping[str, str], where: str) -> None:
-    entries = [*(signature.inputs or ()), *(signature.outputs or ())]
-    present = {_text(entry.name) for entry in entries}
-    unknown = sorted(set(renamed) - present)
-    if unknown:
-        raise SharingError(
-            f"{where}: has no tensor {unknown[0]!r}, only {sorted(present)}"
-        )
-    for side in (signature.inputs or (), signature.outputs or ()):
-        taken = [renamed.get(_text(e.name), _text(e.name)) for e in side]
-        if len(set(taken)) < len(taken):
-            raise SharingError(f"{where}: two tensors would be named alike: {taken}")
-        for entry, name in zip(side, taken, strict=True):
-            entry.name = name.encode()
-
-
-def _parse(data: bytes, where: str) -> Any:
+def parse_model(data: bytes, where: str) -> Any:
     """Return the object form of a model, every buffer inside it."""
     if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise BundleError(
@@ -169,18 +110,20 @@ def _parse(data: bytes, where: str) -> Any:
         _check(model, where)
         _inline(model, data, where)
     except _DAMAGE as error:
-        raise _damaged(where, error) from error
+        raise _damaged(where) from error
     return model
 
 
-def _damaged(where: str, error: Exception) -> BundleError:
-    return BundleError(f"{where}: is damaged ({error}); export it again")
+def _damaged(where: str) -> BundleError:
+    return BundleError(
+        f"{where}: is damaged: its tables do not hang together; {COPY_AGAIN}"
+    )
 
 
 def _check(model: Any, where: str) -> None:
     if not model.subgraphs or not model.buffers:
         raise BundleError(f"{where}: holds no graph; export it again")
-    astray = _metadata(model) - set(range(len(model.buffers)))
+    astray = metadata_buffers(model) - set(range(len(model.buffers)))
     if astray:
         raise BundleError(
             f"{where}: its metadata reads buffer {min(astray)} of"
@@ -190,13 +133,13 @@ def _check(model: Any, where: str) -> None:
         for tensor in graph.tensors or ():
             if not 0 <= tensor.buffer < len(model.buffers):
                 raise BundleError(
-                    f"{where}: tensor {_text(tensor.name)!r} reads buffer"
+                    f"{where}: tensor {quoted(text_of(tensor.name))} reads buffer"
                     f" {tensor.buffer} of {len(model.buffers)}; export it again"
                 )
             if tensor.externalBuffer:
                 raise SharingError(
-                    f"{where}: tensor {_text(tensor.name)!r} lies in another file;"
-                    " export with the weights inside"
+                    f"{where}: tensor {quoted(text_of(tensor.name))} lies in another"
+                    " file; export with the weights inside"
                 )
         for operator in graph.operators or ():
             if operator.largeCustomOptionsOffset > 1:
@@ -221,65 +164,21 @@ def _inline(model: Any, data: bytes, where: str) -> None:
         buffer.offset = buffer.size = 0
 
 
-def _content(buffer: Any) -> bytes | None:
+def content_of(buffer: Any) -> bytes | None:
     """Return a buffer's bytes; None where it has none, unlike an empty constant."""
     return None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
 
 
-def _referenced(model: Any) -> list[int]:
-    """Return the buffers that tensors and metadata name, in file order."""
-    used = {int(t.buffer) for g in model.subgraphs for t in g.tensors or ()}
-    return sorted(used | _metadata(model))
-
-
-def _metadata(model: Any) -> set[int]:
+def metadata_buffers(model: Any) -> set[int]:
     """Return the buffers that hold metadata."""
     named = {int(entry.buffer) for entry in model.metadata or ()}
     return named | {int(i) for i in _list(model.metadataBuffer)}
 
 
-def _point_at(model: Any, target: Mapping[int, int]) -> None:
-    for graph in model.subgraphs:
-        for tensor in graph.tensors or ():
-            tensor.buffer = target[tensor.buffer]
-    for entry in model.metadata or ():
-        entry.buffer = target[entry.buffer]
-    if model.metadataBuffer is not None:
-        model.metadataBuffer = [target[int(i)] for i in model.metadataBuffer]
-
-
-def _pack(model: Any) -> bytes:
-    builder = flatbuffers.Builder(1 << 16)
-    plain = model.buffers
-    model.buffers = [SimpleNamespace(Pack=_packer(_content(b))) for b in plain]
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    model.buffers = plain
-    return bytes(builder.Output())
-
-
-def _packer(content: bytes | None) -> Any:
-    """Return what writes one buffer table with its bytes on a 16-byte boundary."""
-
-    def pack(builder: Any) -> Any:
-        data = None if content is None else _aligned_vector(builder, content)
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
-
-    return pack
-
-
-def _aligned_vector(builder: Any, content: bytes) -> Any:
-    builder.StartVector(1, len(content), DATA_ALIGNMENT_BYTES)
-    builder.head -= len(content)
-    head = builder.Head()
-    builder.Bytes[head : head + len(content)] = content
-    return builder.EndVector()
-
-
 def _graphs(model: Any, where: str) -> tuple[Graph, ...]:
-    names = {s.subgraphIndex: _text(s.signatureKey) for s in model.signatureDefs or ()}
+    names = {
+        s.subgraphIndex: text_of(s.signatureKey) for s in model.signatureDefs or ()
+    }
     operators = [_operator_name(code) for code in model.operatorCodes or ()]
     return tuple(
         _graph(graph, names.get(i, f"subgraph {i}"), operators, where)
@@ -299,7 +198,7 @@ def _graph(graph: Any, name: str, operators: Sequence[str], where: str) -> Graph
         for index in (*node.inputs, *node.outputs):
             if not -1 <= index < len(tensors):
                 raise BundleError(
-                    f"{where}: an operator {node.name} of {name!r} names tensor"
+                    f"{where}: an operator {node.name} of {quoted(name)} names tensor"
                     f" {index} of {len(tensors)}; export it again"
                 )
     return Graph(name, tensors, nodes, _indices(graph.inputs), _indices(graph.outputs))
@@ -308,13 +207,13 @@ def _graph(graph: Any, name: str, operators: Sequence[str], where: str) -> Graph
 def _operator_name(code: Any) -> str:
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     if number == schema.BuiltinOperator.CUSTOM:
-        return _text(code.customCode)
+        return text_of(code.customCode)
     return str(_OPERATORS[number])
 
 
 def _tensor(tensor: Any) -> Tensor:
     return Tensor(
-        _text(tensor.name),
+        text_of(tensor.name),
         _TYPES[tensor.type],
         _indices(tensor.shape),
         int(tensor.buffer),
@@ -332,10 +231,10 @@ def _quantization(parameters: Any) -> Quantization | None:
 
 def _constants(model: Any, graphs: Sequence[Graph], where: str) -> tuple[Constant, ...]:
     views = _views(graphs)
-    metadata = _metadata(model)
+    metadata = metadata_buffers(model)
     found = []
     for index, buffer in enumerate(model.buffers):
-        content = _content(buffer)
+        content = content_of(buffer)
         if not content:
             continue
         seen = tuple(views.get(index, {}).values())
@@ -389,7 +288,8 @@ def _list(vector: Any) -> NDArray[Any] | list[Any]:
     return [] if vector is None else vector
 
 
-def _text(name: Any) -> str:
+def text_of(name: Any) -> str:
+    """Return a name on one line, as `printable` makes it; empty where there is none."""
     if name is None:
         return ""
-    return name.decode() if isinstance(name, bytes) else str(name)
+    return printable(name if isinstance(name, bytes) else str(name).encode())

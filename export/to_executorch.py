@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from operator import attrgetter
+from pathlib import Path
 
 import torch
 from torch.export import ExportedProgram, export
@@ -40,6 +42,12 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
             }
             edge = to_edge_transform_and_lower(programs, partitioner=partitioner)
             return bytes(edge.to_executorch().buffer)
+        except subprocess.CalledProcessError as error:
+            raise SharingError(
+                f"{plan.name}: ExecuTorch cannot export it in {precision}:"
+                f" {Path(error.cmd[0]).name} ended with status {error.returncode};"
+                " the disk may be full"
+            ) from error
         except (RuntimeError, ValueError, NotImplementedError) as error:
             raise SharingError(
                 f"{plan.name}: ExecuTorch cannot export it in {precision}:"

@@ -11,7 +11,11 @@ import torch
 from edge_runtime.errors import SharingError, missing_package
 from export.plan import Plan
 from export.quiet import quiet
-from export.tflite_file import deduplicate, rename_signature_tensors
+from export.tflite_rewrite import (
+    copy_passthroughs,
+    deduplicate,
+    rename_signature_tensors,
+)
 
 
 def to_tflite(plan: Plan) -> bytes:
@@ -39,7 +43,8 @@ def to_tflite(plan: Plan) -> bytes:
                 f" {' '.join(str(error).split())[:300]}"
             ) from error
         data = path.read_bytes()
-    return deduplicate(rename_signature_tensors(data, _names(plan)))
+    named = rename_signature_tensors(data, _names(plan))
+    return deduplicate(copy_passthroughs(named))
 
 
 def _names(plan: Plan) -> dict[str, dict[str, str]]:

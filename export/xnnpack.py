@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from edge_runtime.errors import BundleError
-from export.constants import Quantization, Use, View
+from export.constants import Quantization, Use, View, quoted
 from export.flatbuffer import Table
 
 _HEADER_MAGIC = b"XH00"
@@ -181,8 +181,8 @@ def _fetcher(
         if key:
             if key not in named:
                 raise BundleError(
-                    f"{where}: reads {key!r}, which the file does not hold; export"
-                    " with the weights inside"
+                    f"{where}: reads {quoted(key)}, which the file does not hold;"
+                    " export with the weights inside"
                 )
             return StoredData(key, named[key])
         if offset + size > len(constants):

@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from edge_runtime.errors import SettingError
 from edge_runtime.options import Parser
+from export.order import FORMATS, PRECISIONS, Order, check_packages
+from export.output_folder import check_output
+from export.worker import export_apart
+from training.data import data_folder
+from training.record import check_checkpoint, read_record
+
+NOTHING_LEFT = "nothing half-written is left"
 
 
 def run(arguments: Sequence[str]) -> int:
     """Export as the command line says; return the exit status."""
+    options = _parser().parse_args(arguments)
+    order = Order(
+        output=options.output,
+        formats=_chosen("--formats", options.formats, FORMATS),
+        precisions=_chosen("--precisions", options.precisions, PRECISIONS),
+        allow_duplicates=options.allow_duplicates,
+    )
+    read_record(options.checkpoint)
+    check_checkpoint(options.checkpoint)
+    data_folder()
+    check_output(order.output)
+    check_packages(order)
+    print(_export(options.checkpoint, order))
+    return 0
+
+
+def _export(checkpoint: Path, order: Order) -> Path:
+    """Return the bundle's folder; SIGTERM ends it as an interrupt does, in a line."""
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        return export_apart(checkpoint, order)
+    except KeyboardInterrupt:
+        print(f"tiedge export: interrupted; {NOTHING_LEFT}", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    print(f"tiedge export: ended by SIGTERM; {NOTHING_LEFT}", file=sys.stderr)
+    sys.exit(128 + number)  # what shells report for a program that a signal ended
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="tiedge export",
         description="Turn a checkpoint into a bundle: quantize, convert, audit, prove.",
@@ -27,21 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         action="store_true",
         help="pack files that hold a weight more than once; bundle.json states it",
     )
-    options = parser.parse_args(arguments)
-    # Late: torch and the converters take seconds to import.
-    from export.pack import FORMATS, PRECISIONS, Order, export_bundle
-    from export.plans import plan_of
-
-    order = Order(
-        output=options.output,
-        formats=_chosen("--formats", options.formats, FORMATS),
-        precisions=_chosen("--precisions", options.precisions, PRECISIONS),
-        allow_duplicates=options.allow_duplicates,
-    )
-    plan = plan_of(options.checkpoint)
-    bundle = export_bundle(plan, order, say=lambda line: print(line, file=sys.stderr))
-    print(bundle.folder)
-    return 0
+    return parser
 
 
 def _chosen(option: str, text: str, legal: Sequence[str]) -> tuple[str, ...]:

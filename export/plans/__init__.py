@@ -7,7 +7,7 @@ from pathlib import Path
 from export.plan import Plan
 from export.plans.denoise import denoise_plan
 from export.plans.digits import digits_plan
-from training.checkpoint import read_record
+from training.record import read_record
 from training.trained import TrainedDenoiser, open_checkpoint
 
 __all__ = ["plan_of"]
@@ -18,8 +18,8 @@ def plan_of(checkpoint: Path) -> Plan:
 
     Raises CheckpointError as `open_checkpoint` does.
     """
-    trained = open_checkpoint(checkpoint)
     record = read_record(checkpoint)
+    trained = open_checkpoint(checkpoint)
     if isinstance(trained, TrainedDenoiser):
         return denoise_plan(trained, record)
     return digits_plan(trained, record)

@@ -28,12 +28,12 @@ from export.plan import (
     EntryPoint,
     Plan,
     TaskMetric,
+    source_facts,
     source_weights,
-    weights_sha256,
 )
 from training.data import data_folder
 from training.denoiser import UNSHUFFLE_PX, Denoiser
-from training.recipes.denoise import crop_even
+from training.tasks.denoise import crop_even
 from training.trained import TrainedDenoiser
 
 TILE_PX = 256
@@ -129,14 +129,7 @@ def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
                 "sigma_maximum": recipe.sigma_max,
             },
             "speech": None,
-            "source": {
-                "recipe": "denoise",
-                "settings": record["settings"],
-                "revision": record.get("revision"),
-                "weights_sha256": weights_sha256(source),
-                "step": record.get("step", 0),
-                "unique_parameters": sum(int(w.values.size) for w in source),
-            },
+            "source": source_facts(record, source),
             "licence": {
                 "code": "Apache-2.0",
                 "weights": "research and education, non-commercial (terms of BSDS500)",

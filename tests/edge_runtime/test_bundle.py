@@ -93,11 +93,6 @@ def test_a_malformed_field_is_refused_in_one_line(
         (b'{"a": 1e999}', "a is inf, expected a finite number"),
         (b'{"a": ' + b"9" * 5000 + b"}", "a is inf, expected a finite number"),
         (b'{"a": -' + b"9" * 5000 + b"}", "a is -inf, expected a finite number"),
-        (
-            b'{"format": "tiedge bundle", "format_version": ' + b"1" * 25 + b"}",
-            "format_version is 1.1111111111111112e+24, expected a whole number of at"
-            " least 1",
-        ),
         (b"[]", "document is [], expected an object"),
         (b'"x"', 'document is "x", expected an object'),
         (b'{"a\\u0007": 1}', '"a\\u0007" is 1, expected a printable key'),

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from edge_runtime.bundle import Bundle
-from export.pack import Order, export_bundle
+from export.order import Order
+from export.pack import export_bundle
 from export.plan import Plan
 from tests.export import tiny_plans
 

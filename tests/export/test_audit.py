@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edge_runtime.bundle_parts import SharedWeight
 from edge_runtime.errors import BundleError, SharingError
 from export.audit import SourceWeight, audit, audit_stored, sharing_table, survey
-from export.tflite_file import deduplicate
+from export.tflite_rewrite import deduplicate
 from tests.export.broken_sharing import add_constant, rewritten, with_own_copies
 from tests.export.sharing_models import (
     CHANNELS,
@@ -312,6 +312,25 @@ def test_report_becomes_the_object_of_a_bundle():
             }
         ],
     } == report.to_json(allowed_duplicate_bytes=n_bytes)
+
+
+@pytest.mark.parametrize(("model_format", "make"), [("tflite", tflite), ("pte", pte)])
+def test_counts_uses_in_one_run_of_each_entry_point(model_format, make):
+    """Each step's bias is read where that step is run; the head in every run."""
+    report = audit(make(Recursive), model_format, source(Recursive))
+
+    assert {
+        "head.weight": {"depth_1": 1, "depth_2": 1},
+        "shared.weight": {"depth_1": 1, "depth_2": 2},
+        "bias.0": {"depth_1": 1, "depth_2": 1},
+        "bias.1": {"depth_1": 0, "depth_2": 1},
+    } == {
+        name: uses for name, uses in report.uses.items() if not name.startswith("scale")
+    }
+    assert all(
+        weight.uses == sum(report.uses[weight.name].values())
+        for weight in report.weights
+    )
 
 
 def test_table_shows_weights_duplicates_and_the_rest():

@@ -8,8 +8,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch runs the checkpoints")
 
 from edge_runtime.errors import CheckpointError  # noqa: E402 (after the skip)
+from export.audit import audit  # noqa: E402
 from export.checkpoint_report import checkpoint_report  # noqa: E402
 from export.commands.inspect import run  # noqa: E402
+from tests.export.conftest import Exported  # noqa: E402
 from training.checkpoint import save_weights  # noqa: E402
 from training.recipes.denoise import DenoiseRecipe  # noqa: E402
 from training.recipes.digits import DigitsRecipe  # noqa: E402
@@ -29,12 +31,14 @@ def denoise(tmp_path: Path) -> Path:
 
 
 def test_a_repeated_block_counts_once_with_all_its_uses(denoise: Path) -> None:
-    """The block of two steps is used twice, the tail at both exits."""
+    """A run at depth 2 uses the block twice, and the tail once."""
     report = checkpoint_report(denoise)
 
     uses = {weight.name: weight.uses for weight in report.weights}
     n_parameters = sum(p.numel() for p in DENOISE.network().parameters())
-    assert (2, 2, 2) == (
+    assert {"depth_1": 1, "depth_2": 2} == report.uses["body.first.weight"]
+    assert {"depth_1": 1, "depth_2": 1} == report.uses["tail.weight"]
+    assert (3, 3, 2) == (
         uses["body.first.weight"],
         uses["body.second.weight"],
         uses["tail.weight"],
@@ -58,16 +62,42 @@ def test_a_recurrent_cell_counts_once_with_all_its_uses(tmp_path: Path) -> None:
     assert n_steps * DIGITS.layers == uses["gru.cell.weight_hh_l0"]
 
 
+@pytest.mark.parametrize("model_format", ["tflite", "pte"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_uses_are_those_of_an_exported_file(
+    tmp_path: Path,
+    tiny_picture: Exported,
+    tiny_speech: Exported,
+    model_format: str,
+    precision: str,
+) -> None:
+    """A checkpoint and what is exported from it count every use alike."""
+    recipes = {
+        "denoise": (DENOISE, tiny_picture),
+        "digits": (DigitsRecipe(hidden=8, chunk_frames=6), tiny_speech),
+    }
+    for name, (recipe, exported) in recipes.items():
+        weights = recipe.network().state_dict()
+        save_weights(tmp_path / name, name, recipe, weights, 1, {})
+        data = exported.data(model_format, precision)
+        expected = audit(data, model_format, exported.plan.source).uses
+
+        assert expected == checkpoint_report(tmp_path / name).uses
+
+
 def test_inspect_takes_a_checkpoint(
     denoise: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command prints the table, or one JSON object."""
+    """The command prints a summary, the table, or one JSON object."""
     run([str(denoise)])
+    summary = capsys.readouterr().out.splitlines()
+    run([str(denoise), "--weights"])
     shown = capsys.readouterr().out
     run([str(denoise), "--json"])
     found = json.loads(capsys.readouterr().out)
 
-    assert f"{denoise}: checkpoint" == shown.splitlines()[0]
+    assert f"{denoise}: checkpoint" == summary[0]
+    assert "most used: body.first.weight, 1/2 times" == summary[2]
     assert "duplicate bytes: 0" in shown
     assert found["rows"][0]["source_known"]
     assert found["stored_bytes"] == found["unique_bytes"] > 0

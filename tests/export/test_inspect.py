@@ -11,7 +11,7 @@ from edge_runtime.bundle_parts import ENDINGS
 from edge_runtime.errors import BundleError, SharingError
 from export.audit import audit
 from export.commands.inspect import run
-from export.tflite_file import deduplicate
+from export.tflite_rewrite import deduplicate
 from tests.export.broken_sharing import with_own_copies
 from tests.export.sharing_models import STEPS, Recursive, pte, source, tflite
 from tests.sample_bundles import (
@@ -98,28 +98,81 @@ def test_json_has_its_keys(bundle, capsys):
     assert "sample-picture" == result["bundle"]
     assert {None} == {result[key] for key in ALWAYS - {"bundle"}}
     assert result["stored_bytes"] == sum(row["stored_bytes"] for row in result["rows"])
-    assert {"model", "name", "shape", "uses", "unique_bytes", "stored_bytes"} == set(
-        result["weights"][0]
-    )
+    assert {
+        "model",
+        "name",
+        "shape",
+        "uses",
+        "uses_per_run",
+        "unique_bytes",
+        "stored_bytes",
+    } == set(result["weights"][0])
     assert {"code", "weights", "data"} == set(result["licence"])
+    assert {"recipe", "step", "revision", "unique_parameters"} == set(result["source"])
     assert ["depth_1", "depth_2"] == result["rows"][0]["signatures"]
+    assert {"engine", "engine_version", "n_inputs", "relative_error", "snr_db"} == set(
+        result["rows"][0]["parity"][0]
+    )
 
 
-def test_prints_contents_and_report(bundle, capsys):
-    """The text names files, signatures, metrics, licence and every weight."""
+def test_json_counts_uses_per_run_and_in_all(bundle, capsys):
+    """One run at depth 2 reads the shared kernel twice; together that makes three."""
+    weights = printed_json(capsys, bundle)["weights"]
+
+    assert [({"depth_1": 1, "depth_2": 2}, 3)] * 2 == [
+        (weight["uses_per_run"], weight["uses"])
+        for weight in weights
+        if weight["name"] == "shared.weight"
+    ]
+
+
+def test_prints_a_summary(bundle, capsys):
+    """Identity, then four lines for each file, then what the numbers mean, once."""
     assert 0 == run([str(bundle)])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "sample-picture: A bundle for tests." == lines[0]
+    assert lines[1].startswith("task picture, depths 1 2; ")
+    assert "licence: code Apache-2.0; weights CC BY-SA 4.0" in lines[2]
+    place = next(i for i, line in enumerate(lines) if line.startswith("tiny.pte: "))
+    assert [
+        f"tiny.pte: pte, fp32, {(bundle / 'tiny.pte').stat().st_size:,} bytes",
+        "  weights: 3,296 unique bytes, 3,296 stored, 0 duplicate",
+        "  most used: shared.weight, 1/2 times",
+        "  parity on litert 2.3.0: relative error 1e-07, identical, 8 inputs",
+        "  psnr_db 30.6 (module 30.65) on litert",
+        "",
+        "uses: how many operators read the weight in one run of depth_1/depth_2",
+        "relative error: max |file − module| / max |module|, of the worst output",
+    ] == lines[place : place + 8]
+    assert "weight by weight: --weights" == lines[-1]
+    assert len(lines) < 30
+
+
+def test_prints_every_weight_on_demand(bundle, capsys):
+    """With --weights each file's tensors and weights are listed, uses per run."""
+    assert 0 == run([str(bundle), "--weights"])
     text = capsys.readouterr().out
 
     for part in (
-        "sample-picture: A bundle for tests.",
-        "depths: 1 2",
-        "licence: code Apache-2.0; weights CC BY-SA 4.0",
-        "psnr_db 30.6 (module 30.65) on litert",
         "depth_2: picture float32 1×32×32×3, sigma float32 1×1×1×1 → restored",
-        "shared.weight",
+        "weight         shape    uses  unique  stored",
+        "shared.weight  8×8×3×3   1/2   2,304   2,304",
         "duplicate bytes: 0",
+        "uses: how many operators read the weight in one run of depth_1/depth_2",
     ):
         assert part in text
+    assert "--weights" not in text
+
+
+def test_a_summary_names_duplicates(bundle, capsys):
+    """What is stored twice is named without being asked for."""
+    replace_model(bundle, "tiny.tflite", with_own_copies(tflite(Recursive)))
+
+    with pytest.raises(SharingError):
+        run([str(bundle)])
+
+    assert "byte-identical copy of shared.weight" in capsys.readouterr().out
 
 
 def test_catches_a_file_changed_after_export(bundle, capsys):
@@ -158,10 +211,14 @@ def test_reports_on_a_bare_file(make, tmp_path, capsys):
     path.write_bytes(make())
 
     assert 0 == run([str(path)])
-    text = capsys.readouterr().out
+    summary = capsys.readouterr().out
+    assert 0 == run([str(path), "--weights"])
+    table = capsys.readouterr().out
     result = printed_json(capsys, path)
 
-    assert "copies that were folded, converted or transposed cannot be told" in text
+    assert "copies that were folded, converted or transposed cannot be told" in summary
+    assert "weights: 3,296 unique bytes, 3,296 stored, 0 duplicate" in summary
+    assert "duplicate bytes: 0" in table
     assert result.keys() >= ALWAYS
     assert result["bundle"] is None
     assert [False] == [row["source_known"] for row in result["rows"]]
@@ -183,12 +240,24 @@ def test_refuses_a_file_of_another_kind(tmp_path):
     )
 
 
-def test_refuses_a_bundle_that_does_not_exist(capsys):
+@pytest.mark.parametrize("name", ["no-such-bundle", "x" * 5000])
+def test_refuses_a_bundle_that_does_not_exist(capsys, name):
     """A name that is neither ready-made nor a path is one line and status 1."""
-    assert 1 == tiedge.main(["inspect", "no-such-bundle"])
-    assert capsys.readouterr().err.startswith(
-        "tiedge inspect: no-such-bundle: no such bundle"
-    )
+    assert 1 == tiedge.main(["inspect", name])
+    assert capsys.readouterr().err.startswith(f"tiedge inspect: {name}: no such bundle")
+
+
+@pytest.mark.parametrize("ending", [".tflite", ".pte"])
+def test_a_damaged_file_is_one_line(tmp_path, capsys, ending):
+    """A file whose first offset leads nowhere is refused with the way out."""
+    path = tmp_path / f"model{ending}"
+    data = tflite(Recursive) if ending == ".tflite" else pte(Recursive)
+    path.write_bytes(b"\xff\xff\xff\x7f" + data[4:])
+
+    assert 1 == tiedge.main(["inspect", str(path)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tiedge inspect: {path}: is damaged: ")
+    assert line.endswith("; copy it again, or export it again")
 
 
 def test_works_without_torch(bundle):
@@ -205,4 +274,4 @@ def test_works_without_torch(bundle):
     )
 
     assert (0, "") == (result.returncode, result.stderr)
-    assert "duplicate bytes: 0" in result.stdout
+    assert 2 == result.stdout.count(" 0 duplicate\n")

@@ -10,7 +10,8 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import ModelFile
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import ParityError, SettingError
-from export.pack import Order, export_bundle
+from export.order import Order
+from export.pack import export_bundle
 from export.plan import Plan, TaskMetric
 from tests.export.conftest import Exported
 from tests.export.tiny_plans import (

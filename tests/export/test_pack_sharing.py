@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_runtime.errors import ParityError, SharingError
-from export.pack import Order, export_bundle
+from export.order import Order
+from export.pack import export_bundle
 from export.plan import Plan
 from tests.export.tiny_plans import picture_plan, spread
 from training.sharing import TransposedConv

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 import torch
 
 from edge_runtime.errors import DataError
+from edge_runtime.front_end import FrontEnd
 from edge_runtime.pictures import PICTURE_PEAK
-from export.plan import Plan, source_weights, weights_sha256
+from export.plan import Plan, source_facts, source_weights, weights_sha256
 from export.plans import plan_of
 from export.plans.denoise import N_CALIBRATION, TILE_PX, Tile
+from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
 from training.data import data_folder
@@ -172,6 +175,60 @@ def test_digits_is_proved_with_states_that_speech_leaves(tmp_path: Path) -> None
     plan = plan_of(folder)
 
     assert any(chunk["gru_0"].any() for chunk in plan.held_out)
+
+
+@needs_data
+def test_digits_is_not_calibrated_on_what_it_is_proved_on(tmp_path: Path) -> None:
+    """Calibration chunks are of speakers that training heard, the others are not."""
+    recipe = DigitsRecipe(hidden=8)
+    plan = plan_of(checkpoint(tmp_path, "digits", recipe, recipe.network()))
+    proved_on = {chunk["features"].tobytes() for chunk in plan.held_out}
+
+    assert N_CALIBRATION_CHUNKS == len(plan.calibration)
+    assert not proved_on & {c["features"].tobytes() for c in plan.calibration}
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("vocabulary", "written"),
+    [
+        (("yes", "no"), "these words and no others: yes, no.\n"),
+        ((), "whatever the letters spell: a to z, apostrophe and space.\n"),
+    ],
+)
+def test_digits_card_states_vocabulary_and_choice(
+    tmp_path: Path, vocabulary: tuple[str, ...], written: str
+) -> None:
+    """The card says which words are written, and how the weights were chosen."""
+    recipe = DigitsRecipe(hidden=8, vocabulary=vocabulary)
+    plan = plan_of(checkpoint(tmp_path, "digits", recipe, recipe.network()))
+
+    assert written in plan.card
+    assert "It has the weights of the best validation (speechocean762's dev" in (
+        plan.card
+    )
+
+
+@needs_data
+def test_digits_front_end_is_the_device_s(tmp_path: Path) -> None:
+    """Every constant of the front end stands in the bundle."""
+    recipe = DigitsRecipe(hidden=8)
+    plan = plan_of(checkpoint(tmp_path, "digits", recipe, recipe.network()))
+    constants = asdict(FrontEnd())
+
+    assert constants == {name: plan.facts["speech"][name] for name in constants}
+
+
+def test_source_facts_are_those_of_the_record() -> None:
+    """Recipe, settings, revision and step as recorded; the weights as they are."""
+    source = source_weights(torch.nn.Linear(3, 2))
+    record = {"recipe": "denoise", "settings": {"a": 1}, "revision": "f00", "step": 7}
+
+    assert {
+        **record,
+        "weights_sha256": weights_sha256(source),
+        "unique_parameters": 8,
+    } == source_facts(record, source)
 
 
 def test_a_weight_with_two_names_is_one_source_weight() -> None:

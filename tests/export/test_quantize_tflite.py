@@ -7,7 +7,8 @@ import torch
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import open_engine
-from export.pack import Order, export_bundle
+from export.order import Order
+from export.pack import export_bundle
 from export.plans.denoise import Tile
 from export.quantize_tflite import quantize_tflite
 from tests.export.conftest import Exported

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from edge_runtime.errors import SharingError
 from export import to_executorch as exporter
-from export.pack import Order, export_bundle
+from export.order import Order
+from export.pack import export_bundle
 from export.plan import EntryPoint
 from export.to_executorch import to_executorch, untie
 from tests.export.conftest import Exported

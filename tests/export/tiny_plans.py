@@ -1,7 +1,7 @@
 """Plans over networks of a few hundred weights, so that an export takes seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -23,8 +23,8 @@ from export.plan import (
     EntryPoint,
     Plan,
     TaskMetric,
+    source_facts,
     source_weights,
-    weights_sha256,
 )
 from export.plans.denoise import Tile
 from training.denoiser import UNSHUFFLE_PX, Denoiser
@@ -154,13 +154,13 @@ def transcriber() -> TranscriberNetwork:
     return spread(TranscriberNetwork(FrontEnd().n_mels, HIDDEN, LAYERS, len(ALPHABET)))
 
 
-def speech_plan() -> Plan:
+def speech_plan(chunk_frames: int = CHUNK_FRAMES) -> Plan:
     """Return a plan like `digits`, on noise instead of recordings."""
     network, front_end = transcriber(), FrontEnd()
-    step = TranscriberStep(network, CHUNK_FRAMES).eval()
+    step = TranscriberStep(network, chunk_frames).eval()
     states = step.state_tensors()
     chunks = tuple(_chunk(step, number) for number in range(4))
-    features = (1, CHUNK_FRAMES, front_end.n_mels)
+    features = (1, chunk_frames, front_end.n_mels)
     logits = (1, step.logits_per_chunk, len(ALPHABET))
     return Plan(
         name="tiny-speech",
@@ -184,30 +184,13 @@ def speech_plan() -> Plan:
         measure=measure_speech,
         facts=_facts(
             network,
-            states=[
-                {
-                    "input": s.input,
-                    "output": s.output,
-                    "shape": list(s.shape),
-                    "dtype": "float32",
-                    "reset": s.reset,
-                }
-                for s in states
-            ],
+            states=[{**asdict(s), "dtype": "float32"} for s in states],
             speech={
                 "alphabet": list(ALPHABET),
                 "blank": 0,
                 "vocabulary": [],
-                "sample_rate_hz": front_end.sample_rate_hz,
-                "window_samples": front_end.window_samples,
-                "hop_samples": front_end.hop_samples,
-                "fft_samples": front_end.fft_samples,
-                "n_mels": front_end.n_mels,
-                "low_hz": front_end.low_hz,
-                "high_hz": front_end.high_hz,
-                "feature_mean": front_end.feature_mean,
-                "feature_scale": front_end.feature_scale,
-                "chunk_frames": CHUNK_FRAMES,
+                **asdict(front_end),
+                "chunk_frames": chunk_frames,
                 "logits_per_chunk": step.logits_per_chunk,
             },
         ),
@@ -217,7 +200,7 @@ def speech_plan() -> Plan:
 
 def _chunk(step: TranscriberStep, number: int) -> Arrays:
     random = np.random.default_rng(number)
-    shapes = {"features": (1, CHUNK_FRAMES, step.n_mels)}
+    shapes = {"features": (1, step.chunk_frames, step.n_mels)}
     shapes |= {state.input: state.shape for state in step.state_tensors()}
     return {
         name: random.standard_normal(shape).astype(np.float32)
@@ -258,20 +241,14 @@ def _spec(
 
 
 def _facts(network: nn.Module, **changes: Any) -> Mapping[str, Any]:
-    source = source_weights(network)
     return {
         "depths": [],
         "states": [],
         "picture": None,
         "speech": None,
-        "source": {
-            "recipe": "tests",
-            "settings": {},
-            "revision": None,
-            "weights_sha256": weights_sha256(source),
-            "step": 0,
-            "unique_parameters": sum(weight.values.size for weight in source),
-        },
+        "source": source_facts(
+            {"recipe": "tests", "settings": {}}, source_weights(network)
+        ),
         "licence": {"code": "Apache-2.0", "weights": "Apache-2.0", "data": ["none"]},
         "training_data": ["none"],
         **changes,

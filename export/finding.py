@@ -1,0 +1,82 @@
+"""What a bundle's model file holds, read from itself, beside what bundle.json says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import ModelFile, Sharing
+from edge_runtime.errors import SharingError
+from export.audit import audit_stored
+from export.sharing_report import SharingReport
+
+BYTES = ("unique_bytes", "stored_bytes", "duplicate_bytes")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One model file of a bundle, with what its own constants say."""
+
+    model: ModelFile
+    report: SharingReport | None
+    """None where what reads the format is not installed."""
+
+    @property
+    def shown(self) -> SharingReport | Sharing:
+        """The report, or what bundle.json says where there is none."""
+        return self.report or self.model.sharing
+
+    @property
+    def uses(self) -> Mapping[str, Mapping[str, int]] | None:
+        """Weight name to entry point to uses; None where the file was not read."""
+        return None if self.report is None else self.report.uses
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the file holds what bundle.json says."""
+        return self.report is None or _figures(self.report) == _figures(
+            self.model.sharing
+        )
+
+    def difference(self) -> SharingError:
+        """Return the error for a file that does not agree."""
+        recorded, found = self.model.sharing, self.shown
+        duplicates = () if self.report is None else self.report.duplicates
+        worst = max(duplicates, key=lambda d: d.bytes, default=None)
+        named = "" if worst is None else f" ({worst.name}: {worst.reason})"
+        return SharingError(
+            f"{self.model.path}: holds {found.stored_bytes} bytes of weights,"
+            f" {found.duplicate_bytes} of them duplicates{named}; bundle.json says"
+            f" {recorded.stored_bytes} and {recorded.duplicate_bytes}; the file was"
+            " changed after export, export it again"
+        )
+
+
+def find(bundle: Bundle, model: ModelFile) -> Finding:
+    """Read one model file of a bundle, without the source; errors as `audit_stored`."""
+    if model.format == "tflite" and find_spec("ai_edge_litert") is None:
+        return Finding(model, None)
+    name = model.path.name
+    report = audit_stored(
+        model.path.read_bytes(),
+        model.format,
+        {weight.name: weight.stored.get(name, ()) for weight in bundle.fingerprint},
+        {weight.name: weight.shape for weight in bundle.fingerprint},
+        str(model.path),
+    )
+    return Finding(model, report)
+
+
+def byte_counts(sharing: SharingReport | Sharing) -> dict[str, int]:
+    """Return the three byte counts by name."""
+    numbers = (sharing.unique_bytes, sharing.stored_bytes, sharing.duplicate_bytes)
+    return dict(zip(BYTES, numbers, strict=True))
+
+
+def _figures(sharing: SharingReport | Sharing) -> tuple[Any, ...]:
+    """Return what must not change after export."""
+    weights = tuple((w.name, w.unique_bytes, w.stored_bytes) for w in sharing.weights)
+    return byte_counts(sharing), weights, sum(w.uses for w in sharing.weights)
