@@ -49,7 +49,7 @@ def measure_first_run(
     """
     words = (str(folder), model.format, model.precision, engine, signature)
     done = subprocess.run(
-        [sys.executable, "-m", __name__, *words, str(threads)],
+        [sys.executable, "-P", "-m", __name__, *words, str(threads)],
         capture_output=True,
         text=True,
         check=False,
