@@ -8,6 +8,7 @@ TiedgeError            anything a user can cause; printed as one line, exit stat
 ├── DataError          a data folder, list or table that does not hold what it should
 ├── SettingError       an option, recipe setting or environment variable
 ├── CheckpointError    a training checkpoint that cannot be read or does not fit
+├── ModuleError        a PyTorch module that cannot be exported, or wrong example inputs
 ├── SharingError       weight sharing that an exported file lost
 └── ParityError        an exported file that does not compute what the module does
 """
@@ -45,6 +46,10 @@ class SettingError(TiedgeError):
 
 class CheckpointError(TiedgeError):
     """A training checkpoint cannot be read or does not fit."""
+
+
+class ModuleError(TiedgeError):
+    """A PyTorch module cannot be exported, or its example inputs do not fit it."""
 
 
 class SharingError(TiedgeError):

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from export.order import CONVERTERS, Order
 from export.output_folder import replacing_folder
 from export.parity import prove_parity
 from export.plan import Plan
+
+if TYPE_CHECKING:
+    from export.to_tflite import TfliteDraft
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
@@ -96,7 +99,7 @@ def _build(
         quantization="none" if precision == "fp32" else plan.quantization,
         converters={p: importlib.metadata.version(p) for p in CONVERTERS[format]},
         signatures=tuple(
-            Signature(entry.name, entry.depth, plan.inputs, plan.outputs)
+            Signature(entry.name, entry.depth, entry.inputs, entry.outputs)
             for entry in plan.entry_points
         ),
         sharing=Sharing(
@@ -127,7 +130,7 @@ class _Converter:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._tflite: bytes | None = None
+        self._tflite: TfliteDraft | None = None
 
     def convert(self, format: str, precision: str) -> bytes:
         if format == "pte":
@@ -139,10 +142,10 @@ class _Converter:
 
             self._tflite = to_tflite(self.plan)
         if precision == "fp32":
-            return self._tflite
+            return self._tflite.finish()
         from export.quantize_tflite import quantize_tflite
 
-        return quantize_tflite(self._tflite, self.plan)
+        return quantize_tflite(self._tflite, self.plan).finish()
 
 
 def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
@@ -166,6 +169,8 @@ def _measured(plan: Plan, draft: Bundle, built: _Built, say: Say) -> _Built:
 
     Raises ParityError where int8 costs more of the metric than planned.
     """
+    if plan.measure is None:
+        return built
     rows = []
     model = draft.model(built.model.format, built.model.precision)
     for parity in built.model.parity:

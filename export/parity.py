@@ -62,7 +62,7 @@ def prove_parity(plan: Plan, model: ModelFile) -> tuple[Parity, ...]:
             f" files; install one of {' '.join(known)}"
         )
     expected = [
-        [module_outputs(plan, entry, inputs) for inputs in plan.held_out]
+        [module_outputs(entry, inputs) for inputs in entry.held_out]
         for entry in plan.entry_points
     ]
     return tuple(_prove(plan, model, engine, expected) for engine in engines)
@@ -74,7 +74,7 @@ def _prove(
     differences: dict[tuple[str, str], _Difference] = defaultdict(_Difference)
     with open_engine(name, model) as engine:
         for entry, wanted in zip(plan.entry_points, expected, strict=True):
-            for inputs, outputs in zip(plan.held_out, wanted, strict=True):
+            for inputs, outputs in zip(entry.held_out, wanted, strict=True):
                 found = engine.run(entry.name, inputs)
                 for tensor, values in outputs.items():
                     _check_finite("the module", entry, tensor, values)
@@ -83,7 +83,7 @@ def _prove(
         parity = Parity(
             engine=name,
             engine_version=engine.version,
-            n_inputs=len(plan.held_out),
+            n_inputs=min(len(entry.held_out) for entry in plan.entry_points),
             relative_error=max(d.largest for d in differences.values()),
             snr_db=min(
                 (d.snr_db for d in differences.values() if d.snr_db is not None),
@@ -117,10 +117,10 @@ def _check_parity(plan: Plan, model: ModelFile, parity: Parity) -> None:
 
 
 @torch.no_grad()
-def module_outputs(plan: Plan, entry: EntryPoint, inputs: Arrays) -> Arrays:
+def module_outputs(entry: EntryPoint, inputs: Arrays) -> Arrays:
     """Return what the source module computes, by output name."""
-    values = entry.module(*(torch.from_numpy(inputs[t.name]) for t in plan.inputs))
+    values = entry.module(*(torch.from_numpy(inputs[t.name]) for t in entry.inputs))
     return {
         tensor.name: np.asarray(value.numpy())
-        for tensor, value in zip(plan.outputs, values, strict=True)
+        for tensor, value in zip(entry.outputs, values, strict=True)
     }

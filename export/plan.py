@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from edge_runtime.bundle_parts import TensorSpec
 from edge_runtime.engine import Engine
 from export.audit import SourceWeight
 
-Arrays = dict[str, NDArray[np.float32]]
+Arrays = dict[str, NDArray[Any]]
 """Inputs or outputs of an entry point by name."""
 
 
@@ -28,7 +29,13 @@ class EntryPoint:
     depth: int | None
     """How often the repeated block runs; None where there is no dial."""
     module: nn.Module
-    """Takes the plan's inputs in order and returns a tuple of its outputs."""
+    """Takes the inputs in order and returns a tuple of the outputs."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    held_out: tuple[Arrays, ...]
+    """Inputs that neither training nor calibration saw; parity is proved on them."""
+    calibration: tuple[Arrays, ...] = ()
+    """Typical inputs, from training data; they set the ranges of static int8."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +61,16 @@ class Plan:
     task: str
     summary: str
     entry_points: tuple[EntryPoint, ...]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
     source: tuple[SourceWeight, ...]
     """Each distinct parameter once; the audit holds the files against these."""
-    calibration: tuple[Arrays, ...]
-    """Typical inputs, from training data; they set the ranges of static int8."""
-    held_out: tuple[Arrays, ...]
-    """Inputs that neither training nor calibration saw; parity is proved on them."""
     quantization: str
     """The scheme of the one int8 file: "static" or "dynamic"."""
     int8_snr_floor_db: float
     """Least signal-to-noise ratio of an int8 file against the module."""
     int8_metric_loss: float
     """How much worse an int8 file may be on the task's metric."""
-    measure: Callable[[Bundle, Engine], TaskMetric]
-    """Measures the task's metric on held-out data."""
+    measure: Callable[[Bundle, Engine], TaskMetric] | None
+    """Measures the task's metric on held-out data; None where there is no task."""
     facts: Mapping[str, Any]
     """The parts of bundle.json that only the recipe knows: depths, states, picture,
     speech, source, licence, training_data."""
@@ -93,6 +94,40 @@ def source_weights(module: nn.Module) -> tuple[SourceWeight, ...]:
         SourceWeight(known[0], tuple(known[1:]), values[key])
         for key, known in names.items()
     )
+
+
+def graph_weights(graphs: Mapping[str, nn.Module]) -> tuple[SourceWeight, ...]:
+    """Return each distinct tensor that the graphs of entry points hold once.
+
+    A name that stands for two tensors has the entry point's before it.
+    """
+    held: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
+    values: dict[tuple[Any, ...], NDArray[Any]] = {}
+    for entry, graph in graphs.items():
+        for name, tensor in (
+            *graph.named_parameters(remove_duplicate=False),
+            *graph.named_buffers(remove_duplicate=False),
+        ):
+            key = (
+                tensor.untyped_storage().data_ptr(),
+                tensor.storage_offset(),
+                tuple(tensor.shape),
+                tensor.stride(),
+            )
+            held.setdefault(key, []).append((entry, name))
+            values[key] = tensor.detach().cpu().numpy()
+    n_weights = Counter(
+        name for names in held.values() for name in {n for _, n in names}
+    )
+    found = []
+    for key, places in held.items():
+        names = dict.fromkeys(
+            name if n_weights[name] == 1 else f"{entry}/{name}"
+            for entry, name in places
+        )
+        first, *others = names
+        found.append(SourceWeight(first, tuple(others), values[key]))
+    return tuple(found)
 
 
 def source_facts(

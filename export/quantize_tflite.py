@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from export.plan import Plan
 from export.quiet import quiet
 from export.ranges import extremes
 from export.tflite_file import Graph, read_tflite
-from export.tflite_rewrite import deduplicate
+from export.to_tflite import TfliteDraft
 
 Operator = qtyping.TFLOperationName
 
@@ -29,8 +31,8 @@ one short run)."""
 DYNAMIC_OPERATORS = (Operator.FULLY_CONNECTED, Operator.CONV_2D)
 
 
-def quantize_tflite(data: bytes, plan: Plan) -> bytes:
-    """Return the int8 form of an fp32 `.tflite`, by the plan's scheme.
+def quantize_tflite(draft: TfliteDraft, plan: Plan) -> TfliteDraft:
+    """Return the int8 form of an fp32 draft, by the plan's scheme.
 
     Static int8 takes its ranges from the plan's calibration inputs. One recipe covers
     all uses of a weight: with two, the quantizer stores it twice and says nothing.
@@ -45,14 +47,16 @@ def quantize_tflite(data: bytes, plan: Plan) -> bytes:
             op_config=_static() if static else _dynamic(),
         )
     with quiet():
-        tool = quantizer.Quantizer(bytearray(data))
+        tool = quantizer.Quantizer(bytearray(draft.data))
         tool.load_quantization_recipe(recipe.get_quantization_recipe())
-        ranges = _ranges(tool, data, plan) if static else None
+        ranges = _ranges(tool, draft, plan) if static else None
         quantized = bytes(tool.quantize(ranges).quantized_model)
-    return deduplicate(quantized)
+    return replace(draft, data=quantized)
 
 
-def _ranges(tool: quantizer.Quantizer, data: bytes, plan: Plan) -> dict[str, Any]:
+def _ranges(
+    tool: quantizer.Quantizer, draft: TfliteDraft, plan: Plan
+) -> dict[str, Any]:
     """Return the range of each tensor over the calibration, by tensor name.
 
     Each input's range is that of `extremes`; over inputs, the widest counts. The
@@ -61,26 +65,30 @@ def _ranges(tool: quantizer.Quantizer, data: bytes, plan: Plan) -> dict[str, Any
     does is cut off.
     It is asked for the weights' ranges alone, which are one per channel.
     """
-    first = {entry.name: [plan.calibration[0]] for entry in plan.entry_points}
+    inputs_of = {
+        entry.name: [{**i, **draft.lifted[entry.name]} for i in entry.calibration]
+        for entry in plan.entry_points
+    }
+    first = {name: inputs[:1] for name, inputs in inputs_of.items()}
     ranges: dict[str, Any] = tool.calibrate(first, num_threads=1)
     interpreter = Interpreter(
-        model_content=data, num_threads=1, experimental_preserve_all_tensors=True
+        model_content=draft.data, num_threads=1, experimental_preserve_all_tensors=True
     )
-    entries = {entry.name for entry in plan.entry_points}
-    for index, graph in enumerate(read_tflite(data).graphs):
-        if graph.name not in entries:
+    # Two entry points may have tensors of one name: those get one range.
+    seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for index, graph in enumerate(read_tflite(draft.data).graphs):
+        if graph.name not in inputs_of:
             continue
         tensors = _activations(graph)
-        seen: dict[str, list[tuple[float, float]]] = {t: [] for t in tensors}
         runner = interpreter.get_signature_runner(graph.name)
-        for inputs in plan.calibration:
+        for inputs in inputs_of[graph.name]:
             runner(**inputs)
             for name, tensor in tensors.items():
                 values = interpreter.get_tensor(tensor, subgraph_index=index)
                 seen[name].append(extremes(values.reshape(-1)))
-        for name, found in seen.items():
-            low, high = np.float32(np.min(found)), np.float32(np.max(found))
-            ranges[name] = {"min": np.array([low]), "max": np.array([high])}
+    for name, found in seen.items():
+        low, high = np.float32(np.min(found)), np.float32(np.max(found))
+        ranges[name] = {"min": np.array([low]), "max": np.array([high])}
     return ranges
 
 

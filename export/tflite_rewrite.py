@@ -19,6 +19,9 @@ from export.tflite_file import (
     text_of,
 )
 
+LAST_OLD_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
+"""What stands in the old field of a code that it is too narrow for."""
+
 DATA_ALIGNMENT_BYTES = 16
 """The schema asks for it; the bindings' own packer does not keep it."""
 
@@ -47,7 +50,7 @@ def deduplicate(data: bytes, where: str = "tflite file") -> bytes:
             kept.append(model.buffers[index])
     _point_at(model, target)
     model.buffers = kept
-    return _pack(model)
+    return pack_model(model)
 
 
 def rename_signature_tensors(
@@ -68,7 +71,7 @@ def rename_signature_tensors(
                 f"{where}: has no signature {signature!r}, only {sorted(signatures)}"
             )
         _rename(signatures[signature], renamed, f"{where}: signature {signature!r}")
-    return _pack(model)
+    return pack_model(model)
 
 
 def _rename(signature: Any, renamed: Mapping[str, str], where: str) -> None:
@@ -107,7 +110,7 @@ def copy_passthroughs(data: bytes, where: str = "tflite file") -> bytes:
             for entry in entries:
                 if entry.tensorIndex == index:
                     entry.tensorIndex = made
-    return _pack(model)
+    return pack_model(model)
 
 
 def _append_copy(model: Any, graph: Any, index: int) -> int:
@@ -115,23 +118,34 @@ def _append_copy(model: Any, graph: Any, index: int) -> int:
     tensor = copy.copy(graph.tensors[index])
     tensor.name = f"{text_of(tensor.name)}_copy".encode()
     graph.tensors.append(tensor)
-    node = schema.OperatorT()
-    node.opcodeIndex = _reshape_code(model)
-    node.inputs, node.outputs = [index], [len(graph.tensors) - 1]
+    made = len(graph.tensors) - 1
+    reshape = schema.BuiltinOperator.RESHAPE
+    node = append_operator(model, graph, reshape, [index], [made])
     node.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
     node.builtinOptions = schema.ReshapeOptionsT()
     node.builtinOptions.newShape = list(tensor.shape)
+    return made
+
+
+def append_operator(
+    model: Any, graph: Any, code: int, inputs: list[int], outputs: list[int]
+) -> Any:
+    """Append an operator without options to a graph, and return it."""
+    node = schema.OperatorT()
+    node.opcodeIndex = _index_of(model, code)
+    node.inputs, node.outputs = inputs, outputs
     graph.operators.append(node)
-    return len(graph.tensors) - 1
+    return node
 
 
-def _reshape_code(model: Any) -> int:
-    reshape = schema.BuiltinOperator.RESHAPE
+def _index_of(model: Any, wanted: int) -> int:
+    """Return the place of an operator's code in the model, which has it then."""
     for index, code in enumerate(model.operatorCodes):
-        if code.builtinCode == reshape:
+        if code.builtinCode == wanted:
             return index
     code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = reshape
+    code.builtinCode = wanted
+    code.deprecatedBuiltinCode = min(wanted, LAST_OLD_CODE)
     code.version = 1
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
@@ -153,7 +167,8 @@ def _point_at(model: Any, target: Mapping[int, int]) -> None:
         model.metadataBuffer = [target[int(i)] for i in model.metadataBuffer]
 
 
-def _pack(model: Any) -> bytes:
+def pack_model(model: Any) -> bytes:
+    """Return a model's bytes, every constant on a 16-byte boundary."""
     builder = flatbuffers.Builder(1 << 16)
     plain = model.buffers
     model.buffers = [SimpleNamespace(Pack=_packer(content_of(b))) for b in plain]

@@ -13,13 +13,15 @@ from torch.fx import GraphModule, Node
 
 from edge_runtime.errors import SharingError, missing_package
 from export.plan import Arrays, EntryPoint, Plan
+from export.prepare import prepare
 from export.quiet import quiet
 
 
 def to_executorch(plan: Plan, precision: str) -> bytes:
     """Return the plan's entry points as a `.pte` for XNNPACK, in fp32 or int8.
 
-    Raises SharingError where the exporter refuses a module.
+    Raises ModuleError where a module cannot be traced, SharingError where the exporter
+    refuses it.
     """
     try:
         with quiet():
@@ -34,12 +36,23 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
     partitioner = [XnnpackPartitioner()]
     if dynamic:
         partitioner.insert(0, XnnpackDynamicallyQuantizedPartitioner())
+    examples = {e.name: _arguments(e, e.held_out[0]) for e in plan.entry_points}
+    # ExecuTorch frees a weight once it is packed, and then reads it for its view.
+    graphs = prepare(
+        {e.name: (e.module, examples[e.name]) for e in plan.entry_points},
+        keep_views=False,
+    )
     with quiet():
         try:
             programs = {
-                entry.name: _program(plan, entry, precision)
+                entry.name: export(graphs[entry.name], examples[entry.name])
                 for entry in plan.entry_points
             }
+            if precision != "fp32":
+                programs = {
+                    entry.name: _quantized(plan, entry, programs[entry.name])
+                    for entry in plan.entry_points
+                }
             edge = to_edge_transform_and_lower(programs, partitioner=partitioner)
             return bytes(edge.to_executorch().buffer)
         except subprocess.CalledProcessError as error:
@@ -48,32 +61,24 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
                 f" {Path(error.cmd[0]).name} ended with status {error.returncode};"
                 " the disk may be full"
             ) from error
-        except (RuntimeError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # an exporter raises whatever it likes
             raise SharingError(
                 f"{plan.name}: ExecuTorch cannot export it in {precision}:"
                 f" {' '.join(str(error).split())[:300]}"
             ) from error
 
 
-def _program(plan: Plan, entry: EntryPoint, precision: str) -> ExportedProgram:
-    example = _arguments(plan, plan.held_out[0])
-    program = export(entry.module, example)
-    if precision == "fp32":
-        return program
-    return export(_quantized(plan, program, example), example)
-
-
-def _arguments(plan: Plan, inputs: Arrays) -> tuple[torch.Tensor, ...]:
+def _arguments(entry: EntryPoint, inputs: Arrays) -> tuple[torch.Tensor, ...]:
     # numpy gives a new axis the stride 0, which ExecuTorch refuses: lay them out anew.
     return tuple(
         torch.from_numpy(inputs[t.name].reshape(-1)).reshape(t.shape)
-        for t in plan.inputs
+        for t in entry.inputs
     )
 
 
 def _quantized(
-    plan: Plan, program: ExportedProgram, example: tuple[torch.Tensor, ...]
-) -> GraphModule:
+    plan: Plan, entry: EntryPoint, program: ExportedProgram
+) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     from export.pt2e import make_quantizer
@@ -83,10 +88,9 @@ def _quantized(
     tool = make_quantizer(dynamic=plan.quantization == "dynamic")
     prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():
-        for inputs in plan.calibration:
-            prepared(*_arguments(plan, inputs))
-    converted: GraphModule = convert_pt2e(prepared)
-    return converted
+        for inputs in entry.calibration:
+            prepared(*_arguments(entry, inputs))
+    return export(convert_pt2e(prepared), _arguments(entry, entry.held_out[0]))
 
 
 def untie(graph: GraphModule) -> int:

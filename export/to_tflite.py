@@ -4,51 +4,94 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from edge_runtime.errors import SharingError, missing_package
-from export.plan import Plan
+from export.lift import kernels_of_both_kinds, lift
+from export.plan import Arrays, EntryPoint, Plan
+from export.prepare import prepare
 from export.quiet import quiet
+from export.tflite_bake import bake
 from export.tflite_rewrite import (
     copy_passthroughs,
     deduplicate,
     rename_signature_tensors,
 )
 
+SETTINGS = {
+    "LITERT_TORCH_SHOW_PROGRESS": "0",
+    # The default weighs layouts by the number of tensors, not by their size: a few
+    # factors as inputs, and it transposes the whole picture around every convolution.
+    "LAYOUT_OPTIMIZE_PARTITIONER": "GREEDY",
+}
+"""Environment variables that litert-torch (0.10.0) reads."""
 
-def to_tflite(plan: Plan) -> bytes:
+
+@dataclass(frozen=True)
+class TfliteDraft:
+    """A `.tflite` some of whose constants are inputs still."""
+
+    data: bytes
+    lifted: Mapping[str, Arrays]
+    """By entry point, the inputs that are to be constants, and their values."""
+
+    def finish(self) -> bytes:
+        """Return the file, every constant in its place and stored once."""
+        return deduplicate(copy_passthroughs(bake(self.data, self.lifted)))
+
+
+def to_tflite(plan: Plan) -> TfliteDraft:
     """Return the plan's entry points as fp32 `.tflite`, tensors named as planned.
 
-    Raises SharingError where the converter refuses a module.
+    Raises ModuleError where a module cannot be traced, SharingError where the converter
+    refuses it.
     """
-    os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "0")
+    os.environ.update(SETTINGS)
     try:
         with quiet():
             import litert_torch
     except ImportError as error:
         raise missing_package("litert-torch", "export") from error
-    example = tuple(torch.from_numpy(plan.held_out[0][t.name]) for t in plan.inputs)
+    examples = {entry.name: _example(entry) for entry in plan.entry_points}
+    graphs = prepare({e.name: (e.module, examples[e.name]) for e in plan.entry_points})
+    both = kernels_of_both_kinds(list(graphs.values()))
+    lifted = {name: lift(graph, both) for name, graph in graphs.items()}
     with quiet(), tempfile.TemporaryDirectory() as folder:
         converter = litert_torch
-        for entry in plan.entry_points:
-            converter = converter.signature(entry.name, entry.module, example)
+        for name, graph in graphs.items():
+            inputs = (*examples[name], *(one.value for one in lifted[name]))
+            converter = converter.signature(name, graph, inputs)
         try:
             path = Path(folder) / "model.tflite"
             converter.convert().export(str(path))
-        except (RuntimeError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # an exporter raises whatever it likes
             raise SharingError(
                 f"{plan.name}: litert-torch cannot convert it:"
                 f" {' '.join(str(error).split())[:300]}"
             ) from error
         data = path.read_bytes()
-    named = rename_signature_tensors(data, _names(plan))
-    return deduplicate(copy_passthroughs(named))
+    names = {
+        entry.name: _names(entry, [one.name for one in lifted[entry.name]])
+        for entry in plan.entry_points
+    }
+    values = {
+        name: {one.name: np.asarray(one.value.numpy()) for one in found}
+        for name, found in lifted.items()
+    }
+    return TfliteDraft(rename_signature_tensors(data, names), values)
 
 
-def _names(plan: Plan) -> dict[str, dict[str, str]]:
-    """Return the converter's tensor names, mapped to the plan's, by entry point."""
-    renamed = {f"args_{i}": tensor.name for i, tensor in enumerate(plan.inputs)}
-    renamed |= {f"output_{i}": tensor.name for i, tensor in enumerate(plan.outputs)}
-    return {entry.name: renamed for entry in plan.entry_points}
+def _example(entry: EntryPoint) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(entry.held_out[0][t.name]) for t in entry.inputs)
+
+
+def _names(entry: EntryPoint, lifted: list[str]) -> dict[str, str]:
+    """Return the converter's tensor names, mapped to the plan's."""
+    inputs = [*(tensor.name for tensor in entry.inputs), *lifted]
+    renamed = {f"args_{i}": name for i, name in enumerate(inputs)}
+    return renamed | {f"output_{i}": t.name for i, t in enumerate(entry.outputs)}

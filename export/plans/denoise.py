@@ -79,38 +79,34 @@ def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
     recipe, network = trained.recipe, trained.network
     source = source_weights(network)
     photos = data_folder() / "photos"
+    shape = (1, TILE_PX, TILE_PX, 3)
+    strongest = recipe.sigma_max / PICTURE_PEAK
+    inputs = (
+        TensorSpec("picture", "float32", shape, "BYXC", None, None, None),
+        TensorSpec("sigma", "float32", (1, 1, 1, 1), "BYXC", 0.0, strongest, None),
+    )
+    outputs = (TensorSpec("restored", "float32", shape, "BYXC", 0.0, 1.0, None),)
+    held_out = _noisy_tiles(photos / "dev_32.txt", N_HELD_OUT, recipe.sigma_max)
+    calibration = _noisy_tiles(
+        photos / "train_400.txt", N_CALIBRATION, recipe.sigma_max
+    )
     return Plan(
         name="denoise",
         task="picture",
         summary="Takes Gaussian noise out of photographs, at a depth of your choice",
         entry_points=tuple(
-            EntryPoint(f"depth_{depth}", depth, Tile(network, depth).eval())
+            EntryPoint(
+                f"depth_{depth}",
+                depth,
+                Tile(network, depth).eval(),
+                inputs,
+                outputs,
+                held_out,
+                calibration,
+            )
             for depth in recipe.depths
         ),
-        inputs=(
-            TensorSpec(
-                "picture", "float32", (1, TILE_PX, TILE_PX, 3), "BYXC", None, None, None
-            ),
-            TensorSpec(
-                "sigma",
-                "float32",
-                (1, 1, 1, 1),
-                "BYXC",
-                0.0,
-                recipe.sigma_max / PICTURE_PEAK,
-                None,
-            ),
-        ),
-        outputs=(
-            TensorSpec(
-                "restored", "float32", (1, TILE_PX, TILE_PX, 3), "BYXC", 0.0, 1.0, None
-            ),
-        ),
         source=source,
-        calibration=_noisy_tiles(
-            photos / "train_400.txt", N_CALIBRATION, recipe.sigma_max
-        ),
-        held_out=_noisy_tiles(photos / "dev_32.txt", N_HELD_OUT, recipe.sigma_max),
         quantization="static",
         int8_snr_floor_db=25.0,
         int8_metric_loss=0.15,

@@ -33,6 +33,7 @@ N_CLIPS = 6
 N_CALIBRATION = 2
 """Chunks; a dynamic scheme takes no ranges from them."""
 HEARD = ("split_speaker_disjoint", "train")
+OTHER_SPEECH = "speechocean762 and wuw-corpus-ii, other words of the training parts"
 UNSEEN = ("split_speaker_disjoint", "dev")
 """The speaker of free-spoken-digit that training never heard."""
 
@@ -43,38 +44,29 @@ def digits_plan(trained: TrainedTranscriber, record: Mapping[str, Any]) -> Plan:
     front_end = FrontEnd()
     step = TranscriberStep(network, recipe.chunk_frames).eval()
     source = source_weights(network)
+    features = (1, step.chunk_frames, step.n_mels)
+    logits = (1, step.logits_per_chunk, len(ALPHABET))
+    entry_point = EntryPoint(
+        "step",
+        None,
+        step,
+        (
+            TensorSpec("features", "float32", features, "BTM", None, None, None),
+            *(_state(s.input, s.shape) for s in step.state_tensors()),
+        ),
+        (
+            TensorSpec("logits", "float32", logits, "BTV", None, None, None),
+            *(_state(s.output, s.shape) for s in step.state_tensors()),
+        ),
+        held_out=_chunks(step, front_end, UNSEEN),
+        calibration=_chunks(step, front_end, HEARD)[:N_CALIBRATION],
+    )
     return Plan(
         name="digits",
         task="speech",
         summary="Writes down spoken English digits while they are being said",
-        entry_points=(EntryPoint("step", None, step),),
-        inputs=(
-            TensorSpec(
-                "features",
-                "float32",
-                (1, step.chunk_frames, step.n_mels),
-                "BTM",
-                None,
-                None,
-                None,
-            ),
-            *(_state(s.input, s.shape) for s in step.state_tensors()),
-        ),
-        outputs=(
-            TensorSpec(
-                "logits",
-                "float32",
-                (1, step.logits_per_chunk, len(ALPHABET)),
-                "BTV",
-                None,
-                None,
-                None,
-            ),
-            *(_state(s.output, s.shape) for s in step.state_tensors()),
-        ),
+        entry_points=(entry_point,),
         source=source,
-        calibration=_chunks(step, front_end, HEARD)[:N_CALIBRATION],
-        held_out=_chunks(step, front_end, UNSEEN),
         quantization="dynamic",
         int8_snr_floor_db=20.0,
         int8_metric_loss=0.01,
@@ -94,16 +86,18 @@ def digits_plan(trained: TrainedTranscriber, record: Mapping[str, Any]) -> Plan:
             "source": source_facts(record, source),
             "licence": {
                 "code": "Apache-2.0",
-                "weights": "CC BY-SA 4.0 (terms of free-spoken-digit)",
+                "weights": "CC BY-SA 4.0 (terms of the recordings)",
                 "data": [
                     "free-spoken-digit: CC BY-SA 4.0",
                     "speechocean762: free for commercial and non-commercial use",
+                    *(["wuw-corpus-ii: CC BY-SA 4.0"] if recipe.other_speech else []),
                 ],
             },
             "training_data": [
                 "free-spoken-digit, 4 of 5 speakers",
                 "speechocean762, digit strings of the training part",
                 *(["espeak-ng, synthesized digits"] if recipe.synthetic else []),
+                *([OTHER_SPEECH] if recipe.other_speech else []),
             ],
         },
         card=_card(recipe.vocabulary),

@@ -157,7 +157,9 @@ def test_every_installed_engine_proves_every_file(
 
             assert engines == [row.engine for row in model.parity]
             assert engines == [row.engine for row in model.metrics]
-            assert {len(exported.plan.held_out)} == {r.n_inputs for r in model.parity}
+            assert {len(exported.plan.entry_points[0].held_out)} == {
+                r.n_inputs for r in model.parity
+            }
 
 
 def test_the_metric_stands_beside_the_modules(tiny_picture: Exported) -> None:
@@ -351,4 +353,4 @@ def test_every_part_of_a_plan_is_used(tiny_picture: Exported) -> None:
     assert [entry.name for entry in plan.entry_points] == [
         signature.name for signature in bundle.models[0].signatures
     ]
-    assert plan.inputs == bundle.models[0].signatures[0].inputs
+    assert plan.entry_points[0].inputs == bundle.models[0].signatures[0].inputs

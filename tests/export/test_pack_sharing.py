@@ -47,8 +47,30 @@ class Folding(Repeated):
     def forward(self, x: Tensor) -> Tensor:
         h = self.head(x)
         for scale in self.scale:
-            h = h + F.relu(self.shared(h) * scale)
+            h = h + F.relu(self.scaled(self.shared(h), scale))
         return self.tail(h)
+
+    def scaled(self, h: Tensor, scale: Tensor) -> Tensor:
+        return h * scale
+
+
+class FoldingUnseen(Folding):
+    """The scale is part of an operator that the exporter does not look into."""
+
+    def scaled(self, h: Tensor, scale: Tensor) -> Tensor:
+        return torch.addcmul(torch.zeros_like(h), h, scale)
+
+
+class ReadTransposed(nn.Module):
+    """A linear map over channels, and its transpose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(CHANNELS, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(F.linear(x.permute(0, 2, 3, 1), self.weight))
+        return F.linear(h, self.weight.t()).permute(0, 3, 1, 2)
 
 
 class Untied(Repeated):
@@ -116,9 +138,19 @@ def refusal(plan: Plan, asked: Order) -> str:
     return str(caught.value)
 
 
+def test_a_scale_behind_a_shared_kernel_is_not_folded_in(tmp_path: Path) -> None:
+    """The kernel is stored once, and each scale beside it."""
+    bundle = export_bundle(plan_of(seeded(Folding)), order(tmp_path), lambda line: None)
+
+    sharing = bundle.models[0].sharing
+    (row,) = [row for row in sharing.weights if row.name == "shared.weight"]
+    assert 0 == sharing.duplicate_bytes
+    assert (DEPTH, KERNEL_BYTES) == (row.uses, row.stored_bytes)
+
+
 def test_refuses_a_folded_kernel(tmp_path: Path) -> None:
-    """A scale right behind a shared convolution becomes a kernel per step."""
-    message = refusal(plan_of(seeded(Folding)), order(tmp_path))
+    """A scale that the converter folds all the same becomes a kernel per step."""
+    message = refusal(plan_of(seeded(FoldingUnseen)), order(tmp_path))
 
     assert message.startswith(
         f"tiny.fp32.tflite: {DEPTH * KERNEL_BYTES} duplicate bytes in {DEPTH}"
@@ -136,7 +168,7 @@ def test_a_folded_kernel_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
     assert (
         "tiny.fp32.tflite: does not hold 'shared.weight' in any known form: it was"
         " folded into another constant, or not exported"
-    ) == refusal(plan_of(seeded(Folding)), asked)
+    ) == refusal(plan_of(seeded(FoldingUnseen)), asked)
 
 
 def test_refuses_a_copy_that_went_its_own_way(tmp_path: Path) -> None:
@@ -177,14 +209,27 @@ def transposed() -> nn.Module:
     return TransposedConv(3, CHANNELS)
 
 
-def test_refuses_a_second_layout(tmp_path: Path) -> None:
-    """A convolution and its own transpose are stored in two layouts."""
-    n_bytes = 4 * CHANNELS * 3 * TransposedConv.KERNEL_PX**2
+@pytest.mark.parametrize("module", [transposed, ReadTransposed])
+def test_tflite_reads_a_second_layout_from_the_first(
+    module: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    """A weight and its transpose are one constant, laid out anew as the file runs."""
+    bundle = export_bundle(plan_of(seeded(module)), order(tmp_path), lambda line: None)
 
-    message = refusal(plan_of(seeded(transposed)), order(tmp_path))
+    sharing = bundle.models[0].sharing
+    (row,) = [row for row in sharing.weights if row.name == "weight"]
+    assert 0 == sharing.duplicate_bytes
+    assert 2 == row.uses
+
+
+def test_refuses_a_second_layout(tmp_path: Path) -> None:
+    """ExecuTorch holds a linear map and its transpose in two layouts."""
+    asked = order(tmp_path, formats=("pte",))
+
+    message = refusal(plan_of(seeded(ReadTransposed)), asked)
 
     assert message.startswith(
-        f"tiny.fp32.tflite: {n_bytes} duplicate bytes in 1 constants, expected 0;"
+        f"tiny.fp32.pte: {4 * 3 * CHANNELS} duplicate bytes in 1 constants, expected 0;"
     )
     assert ": second form of weight: " in message
     assert message.endswith("; --allow-duplicates packs it all the same")
@@ -192,10 +237,10 @@ def test_refuses_a_second_layout(tmp_path: Path) -> None:
 
 def test_duplicates_that_are_allowed_are_stated(tmp_path: Path) -> None:
     """With --allow-duplicates the file is packed, with the bytes in bundle and card."""
-    n_bytes = 4 * CHANNELS * 3 * TransposedConv.KERNEL_PX**2
-    asked = order(tmp_path, allow_duplicates=True)
+    n_bytes = 4 * 3 * CHANNELS
+    asked = order(tmp_path, formats=("pte",), allow_duplicates=True)
 
-    bundle = export_bundle(plan_of(seeded(transposed)), asked, lambda line: None)
+    bundle = export_bundle(plan_of(seeded(ReadTransposed)), asked, lambda line: None)
 
     sharing = bundle.models[0].sharing
     assert n_bytes == sharing.duplicate_bytes

@@ -1,5 +1,5 @@
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edge_runtime.errors import ParityError
 from export import parity
 from export.parity import FP32_RELATIVE_ERROR, prove_parity
-from export.plan import Plan
+from export.plan import Arrays, Plan
 from tests.export.conftest import Exported
 
 Change = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
@@ -31,6 +31,12 @@ class Altered(nn.Module):
 def with_last_module(plan: Plan, module: nn.Module) -> Plan:
     *others, last = plan.entry_points
     return replace(plan, entry_points=(*others, replace(last, module=module)))
+
+
+def on_inputs(plan: Plan, held_out: Sequence[Arrays]) -> Plan:
+    """Return a plan of one entry point, proved on other inputs."""
+    (entry,) = plan.entry_points
+    return replace(plan, entry_points=(replace(entry, held_out=tuple(held_out)),))
 
 
 def altered(plan: Plan, change: Change) -> Plan:
@@ -100,12 +106,11 @@ def test_refuses_int8_below_the_floor(tiny_picture: Exported) -> None:
 
 def test_a_large_output_does_not_hide_a_small_one(tiny_speech: Exported) -> None:
     """The ratio is that of the worst output, here a state beside loud features."""
-    loud = [dict(inputs) for inputs in tiny_speech.plan.held_out]
+    loud = [dict(inputs) for inputs in tiny_speech.plan.entry_points[0].held_out]
     for inputs in loud:
         inputs["features"] = inputs["features"] * np.float32(30)
-    plan = replace(
-        altered(tiny_speech.plan, lambda outputs: (*outputs[:-1], -outputs[-1])),
-        held_out=tuple(loud),
+    plan = on_inputs(
+        altered(tiny_speech.plan, lambda outputs: (*outputs[:-1], -outputs[-1])), loud
     )
 
     message = refusal(tiny_speech, plan, "tflite", "int8")
@@ -133,15 +138,13 @@ def test_refuses_a_module_that_is_not_finite(tiny_speech: Exported) -> None:
 
 def test_refuses_a_file_that_is_not_finite(tiny_speech: Exported) -> None:
     """A file that overflows where the module does not is named with its output."""
-    overflow = [dict(inputs) for inputs in tiny_speech.plan.held_out]
+    overflow = [dict(inputs) for inputs in tiny_speech.plan.entry_points[0].held_out]
     overflow[0]["features"] = np.full_like(overflow[0]["features"], 3e38)
     calm = altered(
         tiny_speech.plan, lambda outputs: tuple(o.nan_to_num(0, 1, -1) for o in outputs)
     )
 
-    message = refusal(
-        tiny_speech, replace(calm, held_out=tuple(overflow)), "tflite", "fp32"
-    )
+    message = refusal(tiny_speech, on_inputs(calm, overflow), "tflite", "fp32")
 
     assert "tiny-speech.fp32.tflite: step: output 'logits' is not finite" == message
 

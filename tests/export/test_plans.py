@@ -123,13 +123,15 @@ def test_denoise_has_an_entry_point_per_depth(denoise_plan: Plan) -> None:
 @needs_data
 def test_denoise_calibrates_on_every_noise_level(denoise_plan: Plan) -> None:
     """Sigma runs from 0 to the strongest, and no tile is shown twice."""
-    levels = [tile["sigma"].item() for tile in denoise_plan.calibration]
+    levels = [tile["sigma"].item() for tile in denoise_plan.entry_points[0].calibration]
 
     assert N_CALIBRATION == len(levels)
     np.testing.assert_allclose(
         np.linspace(0.0, 55.0 / PICTURE_PEAK, N_CALIBRATION), levels, rtol=1e-6
     )
-    assert (1, TILE_PX, TILE_PX, 3) == denoise_plan.calibration[0]["picture"].shape
+    assert (1, TILE_PX, TILE_PX, 3) == denoise_plan.entry_points[0].calibration[0][
+        "picture"
+    ].shape
 
 
 @needs_data
@@ -137,9 +139,13 @@ def test_denoise_is_proved_on_what_it_was_not_calibrated_on(
     denoise_plan: Plan,
 ) -> None:
     """No held-out tile is a calibration tile."""
-    seen = {tile["picture"].tobytes() for tile in denoise_plan.calibration}
+    seen = {
+        tile["picture"].tobytes() for tile in denoise_plan.entry_points[0].calibration
+    }
 
-    assert not seen & {tile["picture"].tobytes() for tile in denoise_plan.held_out}
+    assert not seen & {
+        tile["picture"].tobytes() for tile in denoise_plan.entry_points[0].held_out
+    }
 
 
 @needs_data
@@ -149,20 +155,21 @@ def test_digits_has_the_tensors_of_its_step(tmp_path: Path) -> None:
     network = recipe.network()
     folder = checkpoint(tmp_path, "digits", recipe, network)
     plan = plan_of(folder)
+    (entry,) = plan.entry_points
     step = TranscriberStep(network.eval(), recipe.chunk_frames)
     inputs = step.example_inputs()
     with torch.no_grad():
         outputs = step(*inputs)
 
-    assert [tuple(tensor.shape) for tensor in inputs] == [t.shape for t in plan.inputs]
+    assert [tuple(tensor.shape) for tensor in inputs] == [t.shape for t in entry.inputs]
     assert [tuple(tensor.shape) for tensor in outputs] == [
-        t.shape for t in plan.outputs
+        t.shape for t in entry.outputs
     ]
     assert [s.input for s in step.state_tensors()] == [
         state["input"] for state in plan.facts["states"]
     ]
-    for chunk in (*plan.calibration, *plan.held_out):
-        assert [(t.name, t.shape) for t in plan.inputs] == [
+    for chunk in (*entry.calibration, *entry.held_out):
+        assert [(t.name, t.shape) for t in entry.inputs] == [
             (name, values.shape) for name, values in chunk.items()
         ]
 
@@ -174,7 +181,7 @@ def test_digits_is_proved_with_states_that_speech_leaves(tmp_path: Path) -> None
     folder = checkpoint(tmp_path, "digits", recipe, recipe.network())
     plan = plan_of(folder)
 
-    assert any(chunk["gru_0"].any() for chunk in plan.held_out)
+    assert any(chunk["gru_0"].any() for chunk in plan.entry_points[0].held_out)
 
 
 @needs_data
@@ -182,10 +189,11 @@ def test_digits_is_not_calibrated_on_what_it_is_proved_on(tmp_path: Path) -> Non
     """Calibration chunks are of speakers that training heard, the others are not."""
     recipe = DigitsRecipe(hidden=8)
     plan = plan_of(checkpoint(tmp_path, "digits", recipe, recipe.network()))
-    proved_on = {chunk["features"].tobytes() for chunk in plan.held_out}
+    (entry,) = plan.entry_points
+    proved_on = {chunk["features"].tobytes() for chunk in entry.held_out}
 
-    assert N_CALIBRATION_CHUNKS == len(plan.calibration)
-    assert not proved_on & {c["features"].tobytes() for c in plan.calibration}
+    assert N_CALIBRATION_CHUNKS == len(entry.calibration)
+    assert not proved_on & {c["features"].tobytes() for c in entry.calibration}
 
 
 @needs_data

@@ -11,6 +11,7 @@ from export.order import Order
 from export.pack import export_bundle
 from export.plans.denoise import Tile
 from export.quantize_tflite import quantize_tflite
+from export.to_tflite import to_tflite
 from tests.export.conftest import Exported
 from tests.export.tiny_plans import TILE_PX, denoiser, picture_plan
 
@@ -54,7 +55,7 @@ def test_two_runs_give_equal_bytes(
 ) -> None:
     """Quantizing the same file again gives the same file, static and dynamic."""
     for exported in (tiny_picture, tiny_speech):
-        again = quantize_tflite(exported.data("tflite", "fp32"), exported.plan)
+        again = quantize_tflite(to_tflite(exported.plan), exported.plan).finish()
 
         assert exported.data("tflite", "int8") == again
 

@@ -10,7 +10,6 @@ from edge_runtime.errors import SharingError
 from export import to_executorch as exporter
 from export.order import Order
 from export.pack import export_bundle
-from export.plan import EntryPoint
 from export.to_executorch import to_executorch, untie
 from tests.export.conftest import Exported
 from tests.export.tiny_plans import DEPTHS, denoiser, denoiser_plan, picture_plan
@@ -85,16 +84,16 @@ def test_without_untie_a_shared_kernel_is_stored_as_float_too(
     assert " beside int8 per channel" in str(caught.value)
 
 
-class Branching(nn.Module):
-    """What it computes depends on the picture's values: no exporter takes that."""
+class Strange(nn.Module):
+    """Has an operator that no exporter knows."""
 
     def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
-        return (picture if picture.sum() > sigma.sum() else picture + sigma,)
+        return (torch.special.bessel_j0(picture) + sigma,)
 
 
 def test_a_module_that_cannot_be_exported_is_refused_in_one_line() -> None:
     """The exporter's own reason is kept, on one line."""
-    plan = picture_plan(denoiser(), {1: Branching()}, {1: 9})
+    plan = picture_plan(denoiser(), {1: Strange()}, {1: 9})
 
     with pytest.raises(SharingError) as caught:
         to_executorch(plan, "fp32")
@@ -113,7 +112,7 @@ class Interrupted(nn.Module):
 def test_control_c_ends_a_conversion(capfd: pytest.CaptureFixture[str]) -> None:
     """An interrupt is no refusal, and the terminal speaks again after it."""
     plan = denoiser_plan()
-    entry = EntryPoint("depth_1", 1, Interrupted())
+    entry = replace(plan.entry_points[0], module=Interrupted())
 
     with pytest.raises(KeyboardInterrupt):
         to_executorch(replace(plan, entry_points=(entry,)), "fp32")

@@ -77,22 +77,28 @@ def picture_plan(
     """Return the plan of a network whose entry points take picture and sigma."""
     tiles = tuple(_tile(number) for number in range(5))
     shape = (1, TILE_PX, TILE_PX, 3)
+    inputs = (
+        _spec("picture", shape, "BYXC"),
+        _spec("sigma", (1, 1, 1, 1), "BYXC", 0.0, 55.0 / PICTURE_PEAK),
+    )
+    outputs = (_spec("restored", shape, "BYXC", 0.0, 1.0),)
     return Plan(
         name="tiny",
         task="picture",
         summary="A picture network of the tests",
         entry_points=tuple(
-            EntryPoint(f"depth_{depth}", depth, module.eval())
+            EntryPoint(
+                f"depth_{depth}",
+                depth,
+                module.eval(),
+                inputs,
+                outputs,
+                held_out=tiles[3:],
+                calibration=tiles[:3],
+            )
             for depth, module in at_depth.items()
         ),
-        inputs=(
-            _spec("picture", shape, "BYXC"),
-            _spec("sigma", (1, 1, 1, 1), "BYXC", 0.0, 55.0 / PICTURE_PEAK),
-        ),
-        outputs=(_spec("restored", shape, "BYXC", 0.0, 1.0),),
         source=source_weights(network),
-        calibration=tiles[:3],
-        held_out=tiles[3:],
         quantization="static",
         int8_snr_floor_db=20.0,
         int8_metric_loss=1.0,
@@ -166,18 +172,24 @@ def speech_plan(chunk_frames: int = CHUNK_FRAMES) -> Plan:
         name="tiny-speech",
         task="speech",
         summary="A speech network of the tests",
-        entry_points=(EntryPoint("step", None, step),),
-        inputs=(
-            _spec("features", features, "BTM"),
-            *(_spec(s.input, s.shape, "BTH"[-len(s.shape) :]) for s in states),
-        ),
-        outputs=(
-            _spec("logits", logits, "BTV"),
-            *(_spec(s.output, s.shape, "BTH"[-len(s.shape) :]) for s in states),
+        entry_points=(
+            EntryPoint(
+                "step",
+                None,
+                step,
+                (
+                    _spec("features", features, "BTM"),
+                    *(_spec(s.input, s.shape, "BTH"[-len(s.shape) :]) for s in states),
+                ),
+                (
+                    _spec("logits", logits, "BTV"),
+                    *(_spec(s.output, s.shape, "BTH"[-len(s.shape) :]) for s in states),
+                ),
+                held_out=chunks[2:],
+                calibration=chunks[:2],
+            ),
         ),
         source=source_weights(network),
-        calibration=chunks[:2],
-        held_out=chunks[2:],
         quantization="dynamic",
         int8_snr_floor_db=20.0,
         int8_metric_loss=0.5,
