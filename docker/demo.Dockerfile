@@ -1,4 +1,4 @@
-# The demo page. Publish it to this machine alone: docker run -p 127.0.0.1:8000:8000
+# The demo page; docker/README.md shows how to publish it to one machine alone.
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
@@ -18,14 +18,16 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE}
 ARG DEBIAN_FRONTEND=noninteractive
+# Whoever `docker run --user` names may write results, and a cache at home.
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends python3 libstdc++6 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --create-home --uid 10001 tiedge
+ && useradd --uid 10001 tiedge \
+ && install -d -m 1777 /home/tiedge /files
 COPY --from=build /opt/tiedge /opt/tiedge
-ENV PATH=/opt/tiedge/bin:$PATH PORT=8000
+ENV PATH=/opt/tiedge/bin:$PATH HOME=/home/tiedge PORT=8000
 USER tiedge
-WORKDIR /home/tiedge
+WORKDIR /files
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD python3 -c \
     "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=4)"

@@ -18,13 +18,15 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE}
 ARG DEBIAN_FRONTEND=noninteractive
+# Whoever `docker run --user` names may write results, and a cache at home.
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends python3 libstdc++6 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --create-home --uid 10001 tiedge
+ && useradd --uid 10001 tiedge \
+ && install -d -m 1777 /home/tiedge /files
 COPY --from=build /opt/tiedge /opt/tiedge
-ENV PATH=/opt/tiedge/bin:$PATH
+ENV PATH=/opt/tiedge/bin:$PATH HOME=/home/tiedge
 USER tiedge
-WORKDIR /home/tiedge
+WORKDIR /files
 ENTRYPOINT ["tiedge"]
 CMD ["--help"]

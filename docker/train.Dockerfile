@@ -1,5 +1,4 @@
-# Training on the CPU. Mount data and runs:
-#   docker run -v "$PWD/data:/data:ro" -v "$PWD/runs:/home/tiedge/runs" IMAGE train denoise
+# Training on the CPU; docker/README.md shows how to run it.
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
@@ -22,13 +21,15 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE}
 ARG DEBIAN_FRONTEND=noninteractive
+# Whoever `docker run --user` names may write results, and a cache at home.
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends python3 libstdc++6 espeak-ng \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --create-home --uid 10001 tiedge
+ && useradd --uid 10001 tiedge \
+ && install -d -m 1777 /home/tiedge /files
 COPY --from=build /opt/tiedge /opt/tiedge
-ENV PATH=/opt/tiedge/bin:$PATH TIEDGE_DATA=/data
+ENV PATH=/opt/tiedge/bin:$PATH HOME=/home/tiedge TIEDGE_DATA=/data
 USER tiedge
-WORKDIR /home/tiedge
+WORKDIR /files
 ENTRYPOINT ["tiedge"]
 CMD ["train", "--help"]
