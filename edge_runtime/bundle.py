@@ -89,7 +89,7 @@ class Bundle:
     files: tuple[ListedFile, ...]
     models: tuple[ModelFile, ...]
     depths: tuple[int, ...]
-    """How often the block may run, shallowest first; empty for speech."""
+    """How often the block may run, shallowest first; empty but for pictures."""
 
     states: tuple[StateSpec, ...]
     picture: PictureSpec | None
@@ -238,10 +238,11 @@ def _check_parts(bundle: Bundle, file: str) -> None:
         check_picture(file, bundle.models, bundle.depths, bundle.picture)
         if bundle.states:
             raise refusal(file, "states", "given", 'an empty list for task "picture"')
+    elif bundle.depths:
+        expected = f'an empty list for task "{bundle.task}"'
+        raise refusal(file, "depths", "given", expected)
     if bundle.speech is not None:
         check_speech(file, bundle.models, bundle.states, bundle.speech)
-        if bundle.depths:
-            raise refusal(file, "depths", "given", 'an empty list for task "speech"')
 
 
 def _check_folder(bundle: Bundle, shown: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from edge_runtime.errors import BundleError
 
-TASKS = ("picture", "speech")
+TASKS = ("picture", "speech", "model")
+"""The last is a model of the user's own, about whose tensors nothing is known."""
 ENDINGS = {"tflite": ".tflite", "pte": ".pte"}
 """Model format to the ending of its files."""
 
@@ -38,6 +39,9 @@ DTYPE_BYTES = {
 QUANTIZED_DTYPES = ("int32", "int16", "int8", "uint8")
 DIMENSION_LETTERS = "BSTMHVCYX"
 """Batch, samples, frames, mel bins, hidden, symbols, channels, rows, columns."""
+
+UNNAMED_LETTERS = "abcdefgh"
+"""Axes whose meaning is not known."""
 
 
 @dataclass(frozen=True)

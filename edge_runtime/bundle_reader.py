@@ -11,6 +11,7 @@ from edge_runtime.bundle_parts import (
     ENDINGS,
     QUANTIZATIONS,
     QUANTIZED_DTYPES,
+    UNNAMED_LETTERS,
     Fingerprint,
     Licence,
     ListedFile,
@@ -33,7 +34,7 @@ from edge_runtime.options import ENGINES
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of bundles and their files: no separator, no hidden file, no way upwards."""
 
-_LAYOUT = re.compile(f"[{DIMENSION_LETTERS}]*")
+_LAYOUT = re.compile(f"[{DIMENSION_LETTERS}{UNNAMED_LETTERS}]*")
 _DEPTH_KEY = re.compile(r"[1-9][0-9]{0,3}")
 _NAME_WORDS = "a name of letters, digits, dots, dashes and underscores"
 
@@ -149,7 +150,7 @@ def _read_tensor(field: Field) -> TensorSpec:
     )
     shape = _read_shape(fields["shape"])
     layout = fields["layout"].text_like(
-        _LAYOUT, f"dimension letters out of {DIMENSION_LETTERS}"
+        _LAYOUT, f"dimension letters out of {DIMENSION_LETTERS}{UNNAMED_LETTERS}"
     )
     if len(layout) != len(shape):
         fields["layout"].refuse(f"{len(shape)} letters, one for each axis of the shape")

@@ -88,7 +88,8 @@ def _quantized(
     tool = make_quantizer(dynamic=plan.quantization == "dynamic")
     prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():
-        for inputs in entry.calibration:
+        # A dynamic scheme takes the weights' ranges alone, but takes them in a run.
+        for inputs in entry.calibration or entry.held_out[:1]:
             prepared(*_arguments(entry, inputs))
     return export(convert_pt2e(prepared), _arguments(entry, entry.held_out[0]))
 

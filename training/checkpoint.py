@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from edge_runtime import __version__
-from edge_runtime.errors import CheckpointError, SettingError
+from edge_runtime.errors import CheckpointError
 from edge_runtime.files import replacing, write_text
 from training.recipe import Recipe
 from training.record import RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, source_revision
@@ -44,8 +44,8 @@ def save_weights(
 
     `origin` says which checkpoint the run started from; None for fresh weights.
     """
-    with _safely(folder / WEIGHTS_FILE) as temporary:
-        save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        temporary.write_bytes(save({k: v.contiguous() for k, v in weights.items()}))
     record = {
         "recipe": name,
         "settings": asdict(recipe),
@@ -99,16 +99,6 @@ def _readable(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: weights cannot be read: {reason}") from error
 
 
-@contextmanager
-def _safely(path: Path) -> Iterator[Path]:
-    """Replace a file as `replacing` does, where safetensors does the writing."""
-    try:
-        with replacing(path) as temporary:
-            yield temporary
-    except SafetensorError as error:  # it wraps the error of the operating system
-        raise SettingError(f"{path}: cannot be written: {error}") from error
-
-
 def load_into(network: nn.Module, weights: dict[str, Tensor], where: Path) -> None:
     """Copy weights into the network; raises CheckpointError where they do not fit."""
     own = network.state_dict()
@@ -150,12 +140,12 @@ def save_state(
     tensors |= {f"average.{k}": v for k, v in average.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
-    with _safely(folder / STATE_FILE) as temporary:
-        save_file(
+    with replacing(folder / STATE_FILE) as temporary:
+        data = save(
             {k: v.detach().clone().contiguous() for k, v in tensors.items()},
-            temporary,
             metadata={k: repr(v) for k, v in asdict(progress).items()},
         )
+        temporary.write_bytes(data)
 
 
 def load_state(

@@ -117,7 +117,7 @@ def _chunks(
     table = read_table(data_folder() / "speech" / "free-spoken-digit", [split])
     names = ["features", *(s.input for s in step.state_tensors())]
     chunks: list[Arrays] = []
-    for utterance in table.utterances[:: len(table.utterances) // N_CLIPS]:
+    for utterance in table.utterances[:: max(1, len(table.utterances) // N_CLIPS)]:
         samples = read_clip(utterance.path, front_end.sample_rate_hz)
         features = front_end.features(samples)  # (T, M)
         _, *states = step.example_inputs()

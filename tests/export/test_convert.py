@@ -1,0 +1,167 @@
+"""An own module to a bundle, as a newcomer would."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.engines import open_engine
+from edge_runtime.errors import ModuleError, SettingError
+from export.convert import Entry, State, convert
+
+
+class Tagger(nn.Module):
+    """A small module with a layer that runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(6, 8)
+        self.again = nn.Linear(8, 8)
+        self.leave = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.enter(x))
+        return self.leave(torch.tanh(self.again(torch.tanh(self.again(h)))))
+
+
+def tagger() -> Tagger:
+    torch.manual_seed(0)
+    return Tagger()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("convert") / "tagger"
+    return convert(Entry(tagger(), (torch.randn(1, 6),)), folder)
+
+
+def test_every_file_computes_what_the_module_does(bundle: Bundle) -> None:
+    """Both formats and precisions are there, and run on inputs of the caller's."""
+    x = torch.randn(1, 6)
+    with torch.no_grad():
+        expected = tagger()(x).numpy()
+
+    files = [(model.format, model.precision) for model in bundle.models]
+    assert [(f, p) for f in ("tflite", "pte") for p in ("fp32", "int8")] == files
+    for model in bundle.models:
+        engine = {"tflite": "litert", "pte": "executorch"}[model.format]
+        with open_engine(engine, model) as opened:
+            found = opened.run("forward", {"x0": x.numpy()})["y0"]
+        tolerance = 1e-5 if model.precision == "fp32" else 0.05
+        np.testing.assert_allclose(expected, found, atol=tolerance)
+
+
+def test_the_report_names_each_weight_with_its_uses(bundle: Bundle) -> None:
+    """The layer that runs twice is stored once."""
+    for model in bundle.models:
+        rows = {row.name: row.uses for row in model.sharing.weights}
+
+        assert 0 == model.sharing.duplicate_bytes
+        assert 2 == rows["again.weight"]
+        assert 1 == rows["enter.weight"]
+
+
+class Counter(nn.Module):
+    """A step with a state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.tanh(self.map(x) + state)
+        return state * 2.0, state
+
+
+def test_entry_points_names_states_and_sizes(tmp_path: Path) -> None:
+    """Two sizes of one step in a file hold the weights once, under the given names."""
+    module = Counter()
+    entries = {
+        f"batch_{n}": Entry(
+            module,
+            {"x": torch.randn(n, 4), "state": torch.zeros(n, 4)},
+            outputs=("y", "next_state"),
+        )
+        for n in (1, 3)
+    }
+
+    bundle = convert(
+        entries,
+        tmp_path / "counter",
+        precisions=("fp32",),
+        states=(State("state", "next_state"),),
+    )
+
+    for model in bundle.models:
+        assert ["batch_1", "batch_3"] == [s.name for s in model.signatures]
+        assert ["y", "next_state"] == [t.name for t in model.signatures[0].outputs]
+        assert 4 * (4 * 4 + 4) == model.sharing.stored_bytes
+    assert ("state", "next_state") == (
+        bundle.states[0].input,
+        bundle.states[0].output,
+    )
+
+
+SAME = torch.randn(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            Entry(Counter(), {"x": SAME, "state": SAME}),
+            "forward: inputs 'x' and 'state' are the same tensor; give each its own,"
+            " as by clone()",
+        ),
+        (
+            Entry(Counter(), (torch.randn(1, 5), torch.zeros(1, 4))),
+            "forward: fails on the example inputs (x0 float32 (1, 5), x1 float32"
+            " (1, 4)): ",
+        ),
+        (Entry(Counter(), ()), "forward: no example inputs, expected at least one"),
+        (
+            Entry(tagger(), (torch.randn(1, 6),), [(torch.randn(2, 6),)]),
+            "forward: input 'x0' is float32 (2, 6) in further inputs, and float32"
+            " (1, 6) in the example; they must be alike",
+        ),
+        (
+            Entry(tagger(), (torch.randn(1, 6),), outputs=("a", "b")),
+            "forward: 2 names of outputs, the module gives 1",
+        ),
+        (
+            Entry(tagger(), (3.0,)),  # type: ignore[arg-type]
+            "forward: input 'x0' is float, expected a tensor",
+        ),
+    ],
+)
+def test_inputs_that_do_not_fit(entry: Entry, expected: str, tmp_path: Path) -> None:
+    """What is wrong with the inputs is one line, and nothing is written."""
+    with pytest.raises(ModuleError) as caught:
+        convert(entry, tmp_path / "out")
+
+    assert str(caught.value).startswith(expected)
+    assert "\n" not in str(caught.value)
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"formats": ["onnx"]}, "formats: found 'onnx', expected some of tflite pte"),
+        (
+            {"precisions": ["int2"]},
+            "precisions: found 'int2', expected some of fp32 int8",
+        ),
+    ],
+)
+def test_formats_and_precisions_that_there_are_not(
+    choice: dict[str, list[str]], expected: str, tmp_path: Path
+) -> None:
+    """A format or precision that cannot be made is named with those that can."""
+    with pytest.raises(SettingError) as caught:
+        convert(Entry(tagger(), (torch.randn(1, 6),)), tmp_path / "out", **choice)
+
+    assert expected == str(caught.value)
