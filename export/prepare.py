@@ -102,9 +102,13 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
             unlifted = program.run_decompositions(_CELLS).module()
     except Exception as error:  # whatever the module raises
         raise ModuleError(f"{name}: cannot be traced: {_reason(error)}") from error
+    first: dict[Hashable, str] = {}
     for node in list(unlifted.graph.nodes):
         if node.op == "call_module":  # checks of the example's shapes
             unlifted.graph.erase_node(node)
+        elif node.op == "get_attr":  # of a shared weight's names, the first
+            tensor = attrgetter(str(node.target))(unlifted)
+            node.target = first.setdefault(identity(tensor), str(node.target))
     graph = GraphModule(unlifted, unlifted.graph)  # without the program's own checks
     graph.graph.set_codegen(CodeGen())
     return graph

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     get_symmetric_quantization_config,
 )
 from torch import Tensor
+from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 
 from export.ranges import extremes
@@ -18,6 +21,13 @@ from export.ranges import extremes
 SMALLEST_SCALE = 2.0**-24
 """The quantizer's own floor, 2^-12, is too coarse for the later steps of a repeated
 block: their activations span less than 0.04."""
+
+BIASED = (
+    torch.ops.aten.conv1d.default,
+    torch.ops.aten.conv2d.default,
+    torch.ops.aten.linear.default,
+)
+"""Operators with an input, a weight and maybe a bias."""
 
 STAYS_FLOAT = (
     torch.ops.aten.add.Tensor,
@@ -61,3 +71,37 @@ def make_quantizer(*, dynamic: bool) -> XNNPACKQuantizer:
         )
     tool = XNNPACKQuantizer().set_global(config)
     return tool.set_filter_function(lambda node: node.target not in STAYS_FLOAT)
+
+
+def share_ranges(prepared: GraphModule) -> None:
+    """Give inputs that meet one kernel and one bias one range.
+
+    An integer bias has the scale of its input times that of its kernel: one bias for
+    two inputs of different scales would be stored twice.
+    """
+    observers: dict[tuple[bytes, bytes], list[ExtremesObserver]] = defaultdict(list)
+    for node in prepared.graph.nodes:
+        if node.target not in BIASED or len(node.args) < 3:
+            continue
+        source, kernel, bias = (_behind(prepared, node, i) for i in range(3))
+        if isinstance(source, ExtremesObserver) and bias is not None and bias.any():
+            key = (kernel.numpy().tobytes(), bias.numpy().tobytes())
+            observers[key].append(source)
+    for alike in observers.values():
+        low = torch.stack([one.min_val for one in alike]).min()
+        high = torch.stack([one.max_val for one in alike]).max()
+        for one in alike:
+            one.min_val, one.max_val = low.clone(), high.clone()
+
+
+def _behind(graph: GraphModule, node: Node, position: int) -> Any:
+    """Return an operand's observer, or for a weight the tensor behind it."""
+    operand = node.args[position]
+    if not isinstance(operand, Node):
+        return None
+    if operand.op == "call_module" and position:
+        operand = operand.all_input_nodes[0]
+    if operand.op not in ("call_module", "get_attr"):
+        return None
+    found = attrgetter(str(operand.target))(graph)
+    return found.detach() if isinstance(found, torch.Tensor) else found

@@ -13,7 +13,7 @@ from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 from export.plan import Plan
 from export.quiet import quiet
 from export.ranges import extremes
-from export.tflite_file import Graph, read_tflite
+from export.tflite_file import Graph, TfliteFile, read_tflite
 from export.to_tflite import TfliteDraft
 
 Operator = qtyping.TFLOperationName
@@ -27,6 +27,8 @@ STATIC_OPERATORS = (
 picture. Simulated on a half-trained denoiser at depth 8, sigma 25, a stream rounded at
 every step lost 0.14 dB and one in float 0.04; float took 5 to 10 % more time (x86-64,
 one short run)."""
+
+COVERED = {operator.value for operator in STATIC_OPERATORS}
 
 DYNAMIC_OPERATORS = (Operator.FULLY_CONNECTED, Operator.CONV_2D)
 
@@ -60,10 +62,9 @@ def _ranges(
     """Return the range of each tensor over the calibration, by tensor name.
 
     Each input's range is that of `extremes`; over inputs, the widest counts. The
-    quantizer's own calibration keeps every outlier, and
-    takes a moving average that starts at the first input: what a later, noisier one
-    does is cut off.
-    It is asked for the weights' ranges alone, which are one per channel.
+    quantizer's own calibration keeps every outlier, and takes a moving average that
+    starts at the first input: what a later, noisier one does is cut off. It is asked
+    for the weights' ranges alone, which are one per channel.
     """
     inputs_of = {
         entry.name: [{**i, **draft.lifted[entry.name]} for i in entry.calibration]
@@ -76,7 +77,8 @@ def _ranges(
     )
     # Two entry points may have tensors of one name: those get one range.
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for index, graph in enumerate(read_tflite(draft.data).graphs):
+    file = read_tflite(draft.data)
+    for index, graph in enumerate(file.graphs):
         if graph.name not in inputs_of:
             continue
         tensors = _activations(graph)
@@ -86,20 +88,41 @@ def _ranges(
             for name, tensor in tensors.items():
                 values = interpreter.get_tensor(tensor, subgraph_index=index)
                 seen[name].append(extremes(values.reshape(-1)))
+    for alike in _read_alike(file):
+        found = [one for name in alike for one in seen.get(name, ())]
+        seen.update({name: found for name in alike if name in seen})
     for name, found in seen.items():
         low, high = np.float32(np.min(found)), np.float32(np.max(found))
         ranges[name] = {"min": np.array([low]), "max": np.array([high])}
     return ranges
 
 
+def _read_alike(file: TfliteFile) -> list[set[str]]:
+    """Return the tensors that operators of one kernel and one bias read, together.
+
+    An integer bias has the scale of its input times that of its kernel: one bias for
+    two inputs of different scales would be stored twice.
+    """
+    content = {constant.index: constant.data for constant in file.constants}
+    inputs: dict[tuple[bytes, bytes], set[str]] = defaultdict(set)
+    for graph in file.graphs:
+        for operator in graph.operators:
+            if operator.name not in COVERED or len(operator.inputs) < 3:
+                continue
+            source, *others = (graph.tensors[i] for i in operator.inputs[:3])
+            kernel, bias = (content.get(tensor.buffer, b"") for tensor in others)
+            if any(bias):  # zeros are zeros at every scale
+                inputs[kernel, bias].add(source.name)
+    return [names for names in inputs.values() if len(names) > 1]
+
+
 def _activations(graph: Graph) -> dict[str, int]:
     """Return what goes into and out of the operators that static int8 covers."""
-    covered = {operator.value for operator in STATIC_OPERATORS}
     made = {t for operator in graph.operators for t in operator.outputs}
     touched = {
         tensor
         for operator in graph.operators
-        if operator.name in covered
+        if operator.name in COVERED
         for tensor in (*operator.inputs, *operator.outputs)
     }
     return {graph.tensors[t].name: t for t in touched & (made | set(graph.inputs))}

@@ -81,7 +81,7 @@ def _quantized(
 ) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    from export.pt2e import make_quantizer
+    from export.pt2e import make_quantizer, share_ranges
 
     graph = program.module()
     untie(graph)
@@ -91,6 +91,8 @@ def _quantized(
         # A dynamic scheme takes the weights' ranges alone, but takes them in a run.
         for inputs in entry.calibration or entry.held_out[:1]:
             prepared(*_arguments(entry, inputs))
+    if plan.quantization == "static":
+        share_ranges(prepared)
     return export(convert_pt2e(prepared), _arguments(entry, entry.held_out[0]))
 
 

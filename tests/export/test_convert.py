@@ -64,6 +64,46 @@ def test_the_report_names_each_weight_with_its_uses(bundle: Bundle) -> None:
         assert 1 == rows["enter.weight"]
 
 
+def test_a_shared_layer_has_its_first_name(tmp_path: Path) -> None:
+    """The report calls a layer that stands at two places by the first."""
+    layer = nn.Linear(4, 4)
+    module = nn.Sequential(layer, nn.ReLU(), layer)
+
+    bundle = convert(
+        Entry(module, (torch.randn(1, 4),)),
+        tmp_path / "twice",
+        formats=("pte",),
+        precisions=("fp32",),
+    )
+
+    rows = bundle.models[0].sharing.weights
+    assert ["0.weight", "0.bias"] == [row.name for row in rows]
+
+
+@pytest.mark.parametrize("format", ["tflite", "pte"])
+def test_static_int8_holds_a_shared_bias_once(format: str, tmp_path: Path) -> None:
+    """One convolution at three places keeps kernel and bias once, as integers."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 4, 3, padding=1)
+    module = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), layer)
+    pictures = [torch.randn(1, 4, 8, 8) for _ in range(5)]
+
+    bundle = convert(
+        Entry(module, pictures[:1], [[picture] for picture in pictures[1:]]),
+        tmp_path / "static",
+        formats=(format,),
+        precisions=("int8",),
+    )
+
+    (model,) = bundle.models
+    assert "static" == model.quantization
+    assert 0 == model.sharing.duplicate_bytes
+    assert 4 * 4 * 9 + 4 * 4 == model.sharing.stored_bytes
+    (parity,) = model.parity
+    assert parity.snr_db is not None
+    assert parity.snr_db > 30
+
+
 class Counter(nn.Module):
     """A step with a state."""
 
