@@ -16,7 +16,7 @@ OVERSAMPLING = 4
 """Clips are held at this many times their rate; between those samples a straight line
 is a good interpolation (images 40 dB down at 2 kHz)."""
 PCM_PEAK = 32767.0
-WARPS = tuple(float(warp) for warp in np.linspace(0.82, 1.2, 13))
+WARPS = tuple(float(warp) for warp in np.linspace(0.86, 1.16, 11))
 
 
 @dataclass(frozen=True)

@@ -55,10 +55,14 @@ class Voice:
     pitch: int
 
 
-def draw_voice(rng: np.random.Generator, variants: Sequence[str] = VARIANTS) -> Voice:
+def draw_voice(
+    rng: np.random.Generator,
+    variants: Sequence[str] = VARIANTS,
+    languages: Sequence[str] = ACCENTS,
+) -> Voice:
     """Return a random voice."""
     return Voice(
-        f"{rng.choice(ACCENTS)}+{rng.choice(variants)}",
+        f"{rng.choice(languages)}+{rng.choice(variants)}",
         int(rng.integers(*SPEED_WORDS_PER_MINUTE)),
         int(rng.integers(*PITCH)),
     )

@@ -22,22 +22,24 @@ DIGITS = (
 class DigitsRecipe(Recipe):
     """Write down spoken English digits, alone or connected, or words of your own."""
 
-    steps: int = 10_000
+    steps: int = 8_000
     batch: int = 32
     learning_rate: float = 2e-3
     validate_steps: int = 500
     precision: str = "32-true"
-    hidden: int = 192
+    hidden: int = 128
     """Width of the network."""
     layers: int = 2
     """Uses of the one GRU cell, one above the other."""
-    dropout: float = 0.1
+    dropout: float = 0.0
     """Part of the units that each training step leaves out."""
     chunk_frames: int = 12
     """Frames of 10 ms per step of the exported network; a multiple of 3."""
     synthetic: int = 6000
     """Clips made by espeak-ng; 0 for recordings alone."""
-    other_speech: float = 0.3
+    foreign: float = 0.5
+    """Part of those clips that have the accent of another language."""
+    other_speech: float = 0.0
     """Part of the steps that show other English words, by some 200 more speakers."""
     vocabulary: tuple[str, ...] = DIGITS
     """The only words that are written; `vocabulary=` alone for free text."""
@@ -53,6 +55,7 @@ class DigitsRecipe(Recipe):
             dropout=(0, 0.95),
             chunk_frames=(STRIDE_FRAMES, 999),
             synthetic=(0, 10**6),
+            foreign=(0, 1),
             other_speech=(0, 1),
         )
         if self.chunk_frames % STRIDE_FRAMES:

@@ -17,6 +17,7 @@ from edge_runtime.decoder import whole_text
 from edge_runtime.errors import DataError
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.transcriber import FLUSH_MS
+from training.accents import SPELLINGS
 from training.data import data_folder
 from training.metrics import word_errors
 from training.recipes.digits import DIGITS, DigitsRecipe
@@ -39,7 +40,7 @@ from training.speech import (
     read_clip,
     read_table,
 )
-from training.synthetic_speech import VARIANTS, draw_voice, speak
+from training.synthetic_speech import VARIANTS, Voice, draw_voice, speak
 from training.task import Task
 
 N_JOINED = (0.5, 0.2, 0.2, 0.1)
@@ -83,9 +84,10 @@ class DigitsTask(Task):
     """Sound in, digit words out; scored by words right on unseen voices.
 
     Without `data`: free-spoken-digit (its speaker-disjoint training part), the digit
-    strings of speechocean762 (training part) and espeak-ng, and other words out of
-    speechocean762 and wuw-corpus-ii, which teach the sounds of more voices; scored on
-    speechocean762's dev strings and on espeak-ng voices that training has not heard.
+    strings of speechocean762 (training part) and espeak-ng, native and with accents;
+    with `other_speech`, other words out of speechocean762 and wuw-corpus-ii as well.
+    Scored on speechocean762's dev strings and on espeak-ng voices that training has
+    not heard.
     With `data`, a folder with transcripts.tsv: its clips, every tenth held out, and
     recordings in its subfolder `noise`, if there is one, to mix in.
     """
@@ -236,12 +238,20 @@ class DigitsTask(Task):
             (self.recipe.synthetic, voices),
             (N_SYNTHETIC_HELD_OUT, HELD_OUT_VARIANTS),
         ):
-            jobs = [
-                (_draw_text(rng), draw_voice(rng, variants)) for _ in range(n_clips)
-            ]
-            clips = speak(jobs, rate_hz)
-            spoken.append([(c, t) for c, (t, _) in zip(clips, jobs, strict=True)])
+            texts = [_draw_text(rng) for _ in range(n_clips)]
+            jobs = [self._job(rng, text, variants) for text in texts]
+            spoken.append(list(zip(speak(jobs, rate_hz), texts, strict=True)))
         return spoken[0], spoken[1]
+
+    def _job(
+        self, rng: np.random.Generator, text: str, variants: Sequence[str]
+    ) -> tuple[str, Voice]:
+        """Return what a voice is to read so that it says `text`, and the voice."""
+        if rng.random() >= self.recipe.foreign:
+            return text, draw_voice(rng, variants)
+        voice = draw_voice(rng, variants, tuple(SPELLINGS))
+        spelling = SPELLINGS[voice.name.partition("+")[0]]
+        return " ".join(spelling[DIGITS.index(word)] for word in text.split()), voice
 
     def _add_synthetic(self, heard: Sequence[Spoken], scored: Sequence[Spoken]) -> None:
         rate_hz = self.front_end.sample_rate_hz
