@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import DataError
+from training.accents import SPELLINGS
+from training.recipes.digits import DIGITS
 from training.synthetic_speech import PROGRAM, Voice, draw_voice, speak
 
 RATE_HZ = 8000
@@ -37,6 +39,20 @@ def test_synthetic_speech_is_made_once(
     assert all(np.array_equal(a, b) for a, b in zip(made, found, strict=True))
     assert all(0.1 < len(clip) / RATE_HZ < 4.0 for clip in made)
     assert len(made[1]) > len(made[0])
+
+
+@pytest.mark.parametrize("language", SPELLINGS)
+def test_every_accent_can_be_heard(language: str, tmp_path: Path, espeak: str) -> None:
+    """Each language reads each of its ten spellings as one short word."""
+    spelled = SPELLINGS[language]
+    clips = speak(
+        [(word, Voice(f"{language}+m3", 150, 50)) for word in spelled],
+        RATE_HZ,
+        cache=tmp_path,
+    )
+
+    assert len(DIGITS) == len(spelled)
+    assert all(0.1 < len(clip) / RATE_HZ < 1.5 for clip in clips)
 
 
 def test_without_espeak_the_way_out_is_named(
