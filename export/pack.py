@@ -89,7 +89,7 @@ def _build(
     data = converter.convert(format, precision)
     path.write_bytes(data)
     report = audit(data, format, plan.source, path.name)
-    _check_sharing(path.name, report, order.allow_duplicates)
+    _check_sharing(path.name, plan, report, order.allow_duplicates)
     model = ModelFile(
         path=path,
         bytes=len(data),
@@ -148,18 +148,23 @@ class _Converter:
         return quantize_tflite(self._tflite, self.plan).finish()
 
 
-def _check_sharing(where: str, report: SharingReport, allow_duplicates: bool) -> None:
+def _check_sharing(
+    where: str, plan: Plan, report: SharingReport, allow_duplicates: bool
+) -> None:
+    # A norm's factor of one or term of zero is left out, and nothing is lost.
+    idle = {w.name for w in plan.source if np.isin(w.values, (0, 1)).all()}
+    lost = [name for name in report.missing if name not in idle]
     if report.duplicate_bytes and not allow_duplicates:
         first = report.duplicates[0]
         way_out = "; --allow-duplicates packs it all the same"
         raise SharingError(
             f"{where}: {report.duplicate_bytes} duplicate bytes in"
             f" {len(report.duplicates)} constants, expected 0; first {first.name!r}:"
-            f" {first.reason}{'' if report.missing else way_out}"
+            f" {first.reason}{'' if lost else way_out}"
         )
-    if report.missing:
+    if lost:
         raise SharingError(
-            f"{where}: does not hold {report.missing[0]!r} in any known form: it was"
+            f"{where}: does not hold {lost[0]!r} in any known form: it was"
             " folded into another constant, or not exported"
         )
 

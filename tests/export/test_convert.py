@@ -80,6 +80,21 @@ def test_a_shared_layer_has_its_first_name(tmp_path: Path) -> None:
     assert ["0.weight", "0.bias"] == [row.name for row in rows]
 
 
+def test_a_norm_that_does_nothing_may_be_left_out(tmp_path: Path) -> None:
+    """Fresh layer norms multiply by one and add zero; converters drop that."""
+    layer = nn.LayerNorm(4)
+    module = nn.Sequential(layer, nn.Linear(4, 4), layer)
+
+    bundle = convert(
+        Entry(module, (torch.randn(1, 4),)),
+        tmp_path / "norm",
+        formats=("tflite",),
+        precisions=("fp32",),
+    )
+
+    assert 0 == bundle.models[0].sharing.duplicate_bytes
+
+
 @pytest.mark.parametrize("format", ["tflite", "pte"])
 def test_static_int8_holds_a_shared_bias_once(format: str, tmp_path: Path) -> None:
     """One convolution at three places keeps kernel and bias once, as integers."""
