@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import Self, final
 
@@ -15,6 +16,20 @@ from edge_runtime.engine import Engine
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import EngineError, SettingError, TiedgeError
 from edge_runtime.model_choice import choose_model
+
+
+def open_bundles(folders: Iterable[Path]) -> dict[str, Bundle]:
+    """Return the bundles by name; raises SettingError where two share one."""
+    bundles: dict[str, Bundle] = {}
+    for folder in folders:
+        bundle = Bundle.open(folder)
+        if bundle.name in bundles:
+            raise SettingError(
+                f'{folder}: a bundle named "{bundle.name}" is served already, from'
+                f" {bundles[bundle.name].folder}; leave one out"
+            )
+        bundles[bundle.name] = bundle
+    return bundles
 
 
 @dataclass(frozen=True)
@@ -125,6 +140,12 @@ class EngineCache:
                 _, slot = self._slots.popitem()
                 if slot.engine is not None:
                     slot.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _hold(self, key: EngineKey) -> _Slot:
         with self._lock:

@@ -7,13 +7,13 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.concurrency import run_in_threadpool
 
 from demo_app.engine_cache import EngineCache
 from demo_app.settings import Settings
+from demo_app.workers import Workers
 from edge_runtime import __version__
 from edge_runtime.bench import Case, Measurement, choose_cases, measure_case
 from edge_runtime.bundle import Bundle, ModelFile
@@ -38,7 +38,7 @@ class LatencyQuestion(BaseModel):
     """None where there is no dial."""
 
 
-def facts_routes(cache: EngineCache, settings: Settings) -> APIRouter:
+def facts_routes(cache: EngineCache, workers: Workers, settings: Settings) -> APIRouter:
     """Return the routes GET /facts, POST /latency and GET /health."""
     routes = APIRouter()
 
@@ -58,7 +58,7 @@ def facts_routes(cache: EngineCache, settings: Settings) -> APIRouter:
 
     @routes.get("/facts")
     async def give_facts() -> JSONResponse:
-        return JSONResponse(await run_in_threadpool(facts))
+        return JSONResponse(await workers.at_once(facts))
 
     measuring = threading.Lock()
 
@@ -68,8 +68,11 @@ def facts_routes(cache: EngineCache, settings: Settings) -> APIRouter:
             return latency_row(measure_case(case, MIN_RUNS, settings.bench_s))
 
     @routes.post("/latency")
-    async def measure_latency(question: LatencyQuestion) -> JSONResponse:
-        return JSONResponse(await run_in_threadpool(latency, question))
+    async def measure_latency(
+        request: Request, question: LatencyQuestion
+    ) -> JSONResponse:
+        measured = functools.partial(latency, question)
+        return JSONResponse(await workers.in_turn(request, measured))
 
     @routes.get("/health")
     async def health() -> JSONResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import math
 import time
@@ -14,10 +15,9 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from demo_app.engine_cache import EngineCache, EngineKey
-from edge_runtime.bundle import Bundle
+from demo_app.workers import Workers
 from edge_runtime.errors import PictureError
 from edge_runtime.image_filter import ImageFilter
 from edge_runtime.pictures import (
@@ -49,7 +49,9 @@ class PictureQuestion(BaseModel):
     seed: int = Field(default=0, ge=0)
 
 
-def picture_routes(cache: EngineCache, max_picture_px: int) -> APIRouter:
+def picture_routes(
+    cache: EngineCache, workers: Workers, max_picture_px: int
+) -> APIRouter:
     """Return the route POST /picture."""
     routes = APIRouter()
 
@@ -58,10 +60,8 @@ def picture_routes(cache: EngineCache, max_picture_px: int) -> APIRouter:
         request: Request, question: Annotated[PictureQuestion, Query()]
     ) -> JSONResponse:
         body = await request.body()
-        answer = await run_in_threadpool(
-            filter_upload, cache, max_picture_px, question, body
-        )
-        return JSONResponse(answer)
+        answer = functools.partial(filter_upload, cache, max_picture_px, question, body)
+        return JSONResponse(await workers.in_turn(request, answer))
 
     return routes
 
@@ -71,11 +71,12 @@ def filter_upload(
 ) -> dict[str, Any]:
     """Return the answer to one upload; raises TiedgeError."""
     picture = _decode(body, max_picture_px)  # (Y, X, 3)
-    given = _given(picture, question)
     key = EngineKey(question.bundle, question.engine, question.precision)
     with cache.lease(key) as lease:
         image_filter = ImageFilter(lease.bundle, lease.engine)
-        depth = _deepest(lease.bundle) if question.depth is None else question.depth
+        image_filter.check_sigma(question.sigma)
+        depth = image_filter.checked_depth(question.depth)
+        given = _given(picture, question)
         with lease.running():
             start = time.perf_counter()
             restored = image_filter.apply(given, question.sigma, depth)
@@ -106,18 +107,7 @@ def _decode(body: bytes, max_picture_px: int) -> NDArray[np.uint8]:
     """Return an uploaded picture as (Y, X, 3) 8-bit RGB; raises PictureError."""
     if not body:
         raise PictureError("upload: empty, expected a picture file")
-    picture = decode_picture(body, "upload")
-    height_px, width_px, _ = picture.shape
-    if height_px * width_px > max_picture_px:
-        raise PictureError(
-            f"upload: {width_px}×{height_px} is {width_px * height_px} pixels, the demo"
-            f" takes at most {max_picture_px}; use tiedge filter, which takes more"
-        )
-    return picture
-
-
-def _deepest(bundle: Bundle) -> int | None:
-    return max(bundle.depths, default=None)
+    return decode_picture(body, "upload", max_picture_px)
 
 
 def _given(

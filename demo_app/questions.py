@@ -17,7 +17,16 @@ def first_mistake(mistakes: Sequence[Mapping[str, Any]]) -> str:
     "sigma: Not a number, found 'x'"
     """
     mistake = mistakes[0]
+    if mistake.get("type") == "json_invalid":
+        return _broken_json(mistake)
     places = [str(part) for part in mistake["loc"] if part not in CARRIERS]
     field = ".".join(places) or "message"
     found = repr(mistake["input"])
     return f"{field}: {mistake['msg']}, found {found[:40]}"
+
+
+def _broken_json(mistake: Mapping[str, Any]) -> str:
+    """Return where a message stops being JSON: as its reader says, or by the place."""
+    reason = mistake["ctx"]["error"]
+    place = "".join(f" at character {part}" for part in mistake["loc"][1:])
+    return f"message: Invalid JSON: {reason}{place}; send one JSON object"

@@ -29,6 +29,16 @@ class Settings:
     max_engines: int = 4
     """Engines kept loaded at a time."""
 
+    max_computations: int = 1
+    """Pictures and latency measurements computed at a time.
+
+    One has the machine to itself, so its time is its own; and its memory: 2 GB for the
+    largest picture with noise.
+    """
+
+    max_waiting: int = 8
+    """Requests that wait for such a computation; more are refused."""
+
     max_body_bytes: int = 32 * MEBIBYTE
     """Bytes of the largest request."""
 

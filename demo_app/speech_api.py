@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from dataclasses import asdict
 from typing import Literal
 
@@ -17,13 +18,13 @@ import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from demo_app.engine_cache import EngineCache, EngineKey, Lease
 from demo_app.guard import POLICY_VIOLATION
 from demo_app.questions import first_mistake
 from demo_app.settings import Settings
+from demo_app.workers import Workers
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
 from edge_runtime.transcriber import Event, Transcriber
@@ -52,7 +53,9 @@ class Greeting(BaseModel):
     """What binary messages hold, little-endian, one channel."""
 
 
-def speech_routes(cache: EngineCache, settings: Settings) -> APIRouter:
+def speech_routes(
+    cache: EngineCache, workers: Workers, settings: Settings
+) -> APIRouter:
     """Return the websocket route /transcribe."""
     routes = APIRouter()
 
@@ -62,7 +65,7 @@ def speech_routes(cache: EngineCache, settings: Settings) -> APIRouter:
         # A client that leaves needs no answer.
         with contextlib.suppress(WebSocketDisconnect):
             try:
-                await _serve(socket, cache, settings)
+                await _serve(socket, cache, workers, settings)
             except TiedgeError as error:
                 await socket.send_json(
                     {"kind": "error", "message": cache.public(error)}
@@ -72,14 +75,16 @@ def speech_routes(cache: EngineCache, settings: Settings) -> APIRouter:
     return routes
 
 
-async def _serve(socket: WebSocket, cache: EngineCache, settings: Settings) -> None:
+async def _serve(
+    socket: WebSocket, cache: EngineCache, workers: Workers, settings: Settings
+) -> None:
     greeting = read_greeting(await _next_message(socket, settings))
     key = EngineKey(greeting.bundle, greeting.engine, greeting.precision)
-    lease = await run_in_threadpool(cache.lease, key)
+    lease = await workers.at_once(functools.partial(cache.lease, key))
     try:
         transcriber = Transcriber(lease.bundle, lease.engine, greeting.sample_rate_hz)
         await socket.send_json({"kind": "ready"})
-        await _converse(socket, greeting, transcriber, lease, settings)
+        await _converse(socket, greeting, transcriber, lease, workers, settings)
     finally:
         lease.release()
     await socket.close()
@@ -90,6 +95,7 @@ async def _converse(
     greeting: Greeting,
     transcriber: Transcriber,
     lease: Lease,
+    workers: Workers,
     settings: Settings,
 ) -> None:
     """Answer sound with events until the client says that it ended."""
@@ -106,11 +112,11 @@ async def _converse(
     while (message := await _next_message(socket, settings)) != END:
         samples = read_samples(message, greeting.samples)
         n_samples += samples.size
-        for event in await run_in_threadpool(feed, samples):
+        for event in await workers.at_once(functools.partial(feed, samples)):
             await socket.send_json(asdict(event))
     if n_samples == 0:
         raise AudioError("recording: no samples, expected some sound; record again")
-    await socket.send_json(asdict(await run_in_threadpool(finish)))
+    await socket.send_json(asdict(await workers.at_once(finish)))
 
 
 async def _next_message(socket: WebSocket, settings: Settings) -> str | bytes:

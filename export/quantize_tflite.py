@@ -30,7 +30,12 @@ one short run)."""
 
 COVERED = {operator.value for operator in STATIC_OPERATORS}
 
-DYNAMIC_OPERATORS = (Operator.FULLY_CONNECTED, Operator.CONV_2D)
+DYNAMIC_OPERATORS = (
+    Operator.FULLY_CONNECTED,
+    Operator.CONV_2D,
+    Operator.EMBEDDING_LOOKUP,
+)
+"""The last in static int8 as well: an embedding may be a projection, too."""
 
 
 def quantize_tflite(draft: TfliteDraft, plan: Plan) -> TfliteDraft:
@@ -41,12 +46,14 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan) -> TfliteDraft:
     """
     static = plan.quantization == "static"
     recipe = recipe_manager.RecipeManager()
-    for operator in STATIC_OPERATORS if static else DYNAMIC_OPERATORS:
+    configs = dict.fromkeys(STATIC_OPERATORS, _static()) if static else {}
+    configs = dict.fromkeys(DYNAMIC_OPERATORS, _dynamic()) | configs
+    for operator, config in configs.items():
         recipe.add_quantization_config(
             regex=".*",
             operation_name=operator,
             algorithm_key="min_max_uniform_quantize",
-            op_config=_static() if static else _dynamic(),
+            op_config=config,
         )
     with quiet():
         tool = quantizer.Quantizer(bytearray(draft.data))

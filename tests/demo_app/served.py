@@ -3,9 +3,11 @@
 import io
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,10 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from demo_app.commands.serve import bound_socket, make_server, open_cache
 from demo_app.settings import Settings
+
+START_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,25 @@ class Served:
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
             client.sendall(request)
             return client.recv(4096)
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """Serve in a thread, at a free port of the loopback address."""
+    with bound_socket("127.0.0.1", 0) as listener:
+        bound = replace(settings, port=listener.getsockname()[1])
+        with open_cache(bound) as cache:
+            server, _ = make_server(bound, cache)
+            thread = threading.Thread(
+                target=server.run, kwargs={"sockets": [listener]}, daemon=True
+            )
+            thread.start()
+            deadline = time.monotonic() + START_S
+            while not server.started and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield Served(bound.port, bound)
+            server.should_exit = True
+            thread.join(START_S)
 
 
 def events_of(client: ClientConnection) -> list[dict[str, Any]]:

@@ -5,8 +5,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from demo_app.app import open_bundles
-from demo_app.engine_cache import EngineCache, EngineKey
+from demo_app.engine_cache import EngineCache, EngineKey, open_bundles
 from edge_runtime.errors import EngineError, SettingError
 
 BLUR = EngineKey("blur", "litert", "fp32")

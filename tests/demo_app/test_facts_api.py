@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from typing import Any
 
 import httpx
@@ -116,6 +117,38 @@ def test_latency_row(served: Served) -> None:
 def test_wrong_row(served: Served, change: dict[str, Any], expected: str) -> None:
     """A row that does not exist is named."""
     answer = measure(served, ROW | change)
+
+    assert (400, {"error": expected}) == (answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            json.dumps(ROW | {"bundle": "\ud800"}).encode(),
+            'no bundle "\\ud800" is served, expected one of blur tones',
+        ),
+        (
+            b"{",
+            "message: Invalid JSON: Expecting property name enclosed in double quotes"
+            " at character 1; send one JSON object",
+        ),
+        (
+            b"[]",
+            "message: Input should be a valid dictionary or object to extract"
+            " fields from, found []",
+        ),
+        (b"", "message: Field required, found None"),
+    ],
+    ids=["surrogate", "broken", "list", "empty"],
+)
+def test_unreadable_message(served: Served, message: bytes, expected: str) -> None:
+    """A message that cannot be read is a sentence: what is wrong, and where."""
+    answer = httpx.post(
+        f"{served.address}/latency",
+        content=message,
+        headers={"Content-Type": "application/json"},
+    )
 
     assert (400, {"error": expected}) == (answer.status_code, answer.json())
 

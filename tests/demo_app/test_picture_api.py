@@ -135,8 +135,8 @@ def test_picture_of_too_many_pixels(served: Served) -> None:
     found = error(served, png(np.zeros((800, 501, 3), np.uint8)))
 
     assert (
-        "upload: 501×800 is 400800 pixels, the demo takes at most 400000; use tiedge"
-        " filter, which takes more"
+        "upload: 501×800 is 400800 pixels, expected at most 400000; make it smaller"
+        " first"
     ) == found
 
 
@@ -155,6 +155,10 @@ def test_picture_of_too_many_pixels(served: Served) -> None:
         ({"depth": 3}, "blur: depth is 3, expected one of 1 2"),
         ({"depth": 0}, "blur: depth is 0, expected one of 1 2"),
         ({"sigma": 56}, "blur: sigma is 56, expected 0 to 55"),
+        (
+            {"sigma": 1e308, "noise": True},
+            "blur: sigma is 1e+308, expected 0 to 55",
+        ),
         (
             {"sigma": "much"},
             "sigma: Input should be a valid number, unable to parse string as a number,"

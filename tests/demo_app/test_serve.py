@@ -91,6 +91,16 @@ def test_busy_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
             ["--port", "http"],
             "argument --port: found 'http', expected a number; see tiedge serve --help",
         ),
+        (
+            ["--port", "0", "--host", "a..b"],
+            "a..b: no name of a machine, expected parts of 1 to 63 characters between"
+            " dots; see --host",
+        ),
+        (
+            ["--port", "0", "--host", "a" * 100],
+            f"{'a' * 80}: no name of a machine, expected parts of 1 to 63 characters"
+            " between dots; see --host",
+        ),
     ],
 )
 def test_wrong_option(arguments: list[str], expected: str) -> None:
@@ -99,6 +109,36 @@ def test_wrong_option(arguments: list[str], expected: str) -> None:
         run(arguments)
 
     assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ("http", "found 'http', expected a number"),
+        ("", "found '', expected a number"),
+        ("99999", "found 99999, expected 0 to 65535, the ports there are"),
+    ],
+)
+def test_wrong_port_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, port: str, expected: str
+) -> None:
+    """A wrong PORT is blamed on PORT."""
+    monkeypatch.setenv("PORT", port)
+
+    with pytest.raises(SettingError) as caught:
+        run([])
+
+    assert f"PORT: {expected}; or choose with --port" == str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "*"])
+def test_address_can_be_opened(host: str) -> None:
+    """Where all addresses are listened at, one is printed that a browser can open."""
+    with serving("--port", "0", "--host", host) as line:
+        address = line.removeprefix("tiedge demo: ")
+        assert 200 == httpx.get(f"{address}/health").status_code
+
+    assert address.startswith("http://127.0.0.1:")
 
 
 def test_unknown_address() -> None:

@@ -89,7 +89,7 @@ class Untied(Repeated):
 
 
 class TwoPrecisions(nn.Module):
-    """A table that is looked up, which stays float, and is a linear map, which not."""
+    """A table that is looked up, and is a linear map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -250,11 +250,20 @@ def test_duplicates_that_are_allowed_are_stated(tmp_path: Path) -> None:
     assert f"| {sharing.unique_bytes:,} | {n_bytes:,} |" in card
 
 
-def test_refuses_float_beside_int8(tmp_path: Path) -> None:
-    """A table that is quantized at one use and float at another is stored twice."""
+def test_a_table_that_is_looked_up_is_int8_as_well(tmp_path: Path) -> None:
+    """A table that is also a linear map is stored once, as integers."""
     plan = replace(plan_of(seeded(TwoPrecisions)), quantization="dynamic")
 
-    message = refusal(plan, order(tmp_path, "int8"))
+    bundle = export_bundle(plan, order(tmp_path, "int8"), lambda line: None)
+
+    assert 0 == bundle.models[0].sharing.duplicate_bytes
+
+
+def test_refuses_float_beside_int8(tmp_path: Path) -> None:
+    """ExecuTorch looks a table up in float and multiplies with it in int8."""
+    plan = replace(plan_of(seeded(TwoPrecisions)), quantization="dynamic")
+
+    message = refusal(plan, order(tmp_path, "int8", formats=("pte",)))
 
     assert "second form of table: " in message
 
