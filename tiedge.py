@@ -7,14 +7,20 @@ does not need what only training needs.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import NamedTuple
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import NamedTuple, NoReturn
 
 from edge_runtime import __version__
-from edge_runtime.errors import TiedgeError, missing_package
+from edge_runtime.errors import SettingError, TiedgeError, missing_package, one_line
 
 
 class Verb(NamedTuple):
@@ -74,23 +80,87 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status: 0, 1 for an expected failure, 130."""
+    """Run one verb and return the exit status: 0, 1 for an expected failure, 130.
+
+    Raises SystemExit where SIGTERM or SIGHUP ends it, with the status of that.
+    """
     verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        status = _run(verb, rest)
-        sys.stdout.flush()
+        _prepare_streams()
+        with _ended_in_order():
+            try:
+                return _run(verb, rest)
+            finally:
+                sys.stdout.flush()
     except TiedgeError as error:
-        where = f"tiedge {verb}" if verb in VERBS else "tiedge"
-        print(f"{where}: {error}", file=sys.stderr)
-        return EXIT_FAILURE
+        return _refuse(verb, str(error))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough. Python flushes stdout once more as it exits:
-        # let that go nowhere rather than print a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has seen enough
+        _let_stdout_go()
         return EXIT_FAILURE
-    return status
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _let_stdout_go()
+        return _refuse(verb, f"cannot write: {error.strerror}")
+
+
+def _refuse(verb: str, message: str) -> int:
+    """Print the one line of an expected failure; return its exit status."""
+    where = f"tiedge {verb}" if verb in VERBS else "tiedge"
+    print(one_line(f"{where}: {message}"), file=sys.stderr)
+    return EXIT_FAILURE
+
+
+def _prepare_streams() -> None:
+    """Make stdout and stderr fit to print any name; SettingError without a stdout.
+
+    Where the caller has closed 0, 1 or 2, no file opened later may come to lie there.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
+    if sys.stdout is None:
+        raise SettingError("stdout: is closed, expected a file or pipe to print to")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block by SystemExit, so that it tidies up.
+
+    A signal that the caller ignores, as nohup does, stays ignored.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in numbers:
+        signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _let_stdout_go() -> None:
+    """Send what Python flushes as it exits nowhere, rather than print a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(verb: str, arguments: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import AudioError, missing_package
+from edge_runtime.files import check_regular
 from edge_runtime.front_end import check_samples
 from edge_runtime.native_log import MPG123_LINE, silenced
 
@@ -73,13 +74,9 @@ def pcm_to_float(data: bytes, sample_bytes: int) -> NDArray[np.float32]:
 
 
 def _check_file(path: Path) -> None:
-    if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for long names)
-        return
-    if os.path.isdir(path):  # noqa: PTH112
-        raise AudioError(f"{path}: is a folder, expected an audio file")
-    if os.path.exists(path):  # noqa: PTH110
-        raise AudioError(f"{path}: is a device or a pipe, expected an audio file")
-    raise AudioError(f"{path}: no such audio file")
+    check_regular(path, "an audio file", AudioError)
+    if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for long names)
+        raise AudioError(f"{path}: no such audio file")
 
 
 def _is_pcm_wav(path: Path) -> bool:
@@ -87,7 +84,7 @@ def _is_pcm_wav(path: Path) -> bool:
     try:
         with wave.open(str(path), "rb") as file:
             return file.getsampwidth() <= 4
-    except (wave.Error, EOFError):
+    except (wave.Error, EOFError, RuntimeError):  # the last: a chunk beyond the end
         return False
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror}") from error
@@ -139,8 +136,9 @@ def _open_soundfile(path: Path) -> Any:
     try:
         with silenced(MPG123_LINE):
             return soundfile.SoundFile(str(path))
-    except soundfile.LibsndfileError as error:
-        # Its own reason misleads: to libsndfile, a damaged MP3 "does not exist".
+    except (soundfile.LibsndfileError, TypeError) as error:
+        # Its own reason misleads: to libsndfile, a damaged MP3 "does not exist". The
+        # TypeError is for raw samples, of which nobody knows rate and channels.
         raise AudioError(
             f"{path}: not audio that can be read, or damaged; expected WAV, FLAC, Ogg,"
             " Opus or MP3"

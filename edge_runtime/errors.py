@@ -65,3 +65,15 @@ def missing_package(package: str, extra: str) -> TiedgeError:
     return SettingError(
         f'{package} is not installed; run: pip install "tiedge[{extra}]"'
     )
+
+
+def one_line(text: str) -> str:
+    r"""Return `text` with all that is not printable escaped; a name may hold anything.
+
+    >>> print(one_line("a\nb.png: no such file"))
+    a\nb.png: no such file
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_runtime.errors import SettingError
+from edge_runtime.errors import SettingError, TiedgeError
+
+
+def check_regular(path: Path, what: str, error: type[TiedgeError]) -> None:
+    """Raise `error` for a folder, a device or a pipe; `what` is what was expected.
+
+    Reading those fails, waits for a writer or never ends. A path that leads nowhere
+    passes, as only the opening knows why.
+    """
+    if os.path.isdir(path):  # noqa: PTH112 (Path's tests raise for long names)
+        raise error(f"{path}: is a folder, expected {what}")
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise error(f"{path}: is a device or a pipe, expected {what}")
 
 
 @contextmanager
@@ -20,7 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises SettingError where the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    # Without the stem, which may be as long as the system allows.
+    temporary = path.with_name(f".{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)

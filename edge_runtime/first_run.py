@@ -22,7 +22,7 @@ PEAK_FIELD = "VmHWM:"
 BYTES_PER_KIB = 1024
 MILLISECONDS_PER_SECOND = 1000
 EXPECTED_FAILURE = 3
-"""Exit status that says: the last line on stderr is the error."""
+"""Exit status that says: stdout holds the error; native code has its say on stderr."""
 
 FOLDER_OF_PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -52,11 +52,12 @@ def measure_first_run(
         [sys.executable, "-P", "-m", __name__, *words, str(threads)],
         capture_output=True,
         text=True,
+        errors="backslashreplace",
         check=False,
         env=os.environ | {"PYTHONPATH": _search_path()},
     )
     if done.returncode == EXPECTED_FAILURE:
-        raise EngineError(done.stderr.splitlines()[-1])
+        raise EngineError(json.loads(done.stdout))
     if done.returncode != 0:
         raise EngineError(
             f"{model.path.name}: {engine} failed in a process of its own:"
@@ -105,5 +106,5 @@ if __name__ == "__main__":
     try:
         print(json.dumps(asdict(run_once(sys.argv[1:]))))
     except TiedgeError as error:
-        print(error, file=sys.stderr)
+        print(json.dumps(str(error)))
         sys.exit(EXPECTED_FAILURE)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LITERT_LINE = re.compile(rb"(VERBOSE|INFO|WARNING|ERROR): ")
+LIBTIFF_LINE = re.compile(rb"(?!\w*(Error|Exception): )\w+: .*\.$")
 MPG123_LINE = re.compile(rb"\[src/libmpg123/|(Note|Warning): |\s*$")
 STDERR = 2
 _one_at_a_time = threading.Lock()
@@ -22,9 +23,9 @@ _one_at_a_time = threading.Lock()
 def silenced(chatter: re.Pattern[bytes]) -> Iterator[None]:
     """Drop the lines of native code that reach stderr inside the block.
 
-    LiteRT prints twenty lines per model, libmpg123 some per damaged MP3, and neither
-    offers a setting against it. Lines that do not begin as `chatter` says are passed on
-    afterwards.
+    LiteRT prints twenty lines per model, libmpg123 and libtiff some per damaged file,
+    and none of them offers a setting against it. Lines that do not begin as `chatter`
+    says are passed on afterwards.
     """
     with _one_at_a_time, tempfile.TemporaryFile() as caught:
         try:

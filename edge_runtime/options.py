@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -100,5 +101,10 @@ def usable_cores() -> int:
 
 
 def print_json(result: Mapping[str, Any]) -> None:
-    """Print one JSON object on stdout."""
-    print(json.dumps(result, indent=2, ensure_ascii=False))
+    """Print one JSON object on stdout, escaped where stdout's encoding needs it."""
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(result, indent=2)
+    print(text)

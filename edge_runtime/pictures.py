@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from edge_runtime.errors import DataError, PictureError
-from edge_runtime.files import replacing
+from edge_runtime.files import check_regular, replacing
+from edge_runtime.native_log import LIBTIFF_LINE, silenced
 
 PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -23,6 +25,9 @@ PICTURE_PEAK = 255
 QUALITY = 95
 """Of JPEG and WebP files, 1 to 100."""
 
+MAX_SIDE_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+"""Most rows and columns that a format writes, by ending; the others take any."""
+
 MAX_PICTURE_PX = 80_000_000
 """Pixels; larger pictures are refused before they are decoded."""
 
@@ -33,6 +38,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises PictureError if the file is missing, is no picture, is cut short or has
     more than MAX_PICTURE_PX pixels.
     """
+    check_regular(path, "a picture", PictureError)
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -42,18 +48,33 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return decode_picture(data, str(path))
 
 
-def decode_picture(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Return an encoded picture as `read_picture` does; `where` begins its errors."""
+def decode_picture(
+    data: bytes, where: str, max_px: int = MAX_PICTURE_PX
+) -> NDArray[np.uint8]:
+    """Return an encoded picture as `read_picture` does; `where` begins its errors.
+
+    Raises PictureError too if the header names more than `max_px` pixels; nothing is
+    decoded then.
+    """
     try:
-        with _open(data, where) as image:
-            return _to_rgb(image, where)
+        # Inside `silenced` one thread at a time may set what Pillow's warnings do.
+        with silenced(LIBTIFF_LINE), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(data, where) as image:
+                _check_header(image, where, max_px)
+                return _to_rgb(image)
     except PictureError:
         raise
+    except Image.DecompressionBombError as error:  # of WebP, before there is a header
+        raise PictureError(
+            f"{where}: too many pixels, expected at most {max_px}; make it smaller"
+            " first"
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureError(f"{where}: damaged picture: {error}") from error
 
 
-def _open(data: bytes, where: str) -> Image.Image:
+def _open(data: bytes, where: str) -> ImageFile.ImageFile:
     """Return the picture with nothing but its header read.
 
     Does what Image.open does, for our formats alone, and leaves the judgement of the
@@ -70,18 +91,27 @@ def _open(data: bytes, where: str) -> Image.Image:
     )
 
 
-def _to_rgb(image: Image.Image, where: str) -> NDArray[np.uint8]:
+def _check_header(image: ImageFile.ImageFile, where: str, max_px: int) -> None:
     n_px = image.width * image.height
-    if n_px > MAX_PICTURE_PX:
+    if n_px > max_px:
         raise PictureError(
             f"{where}: {image.width}×{image.height} is {n_px} pixels, expected at most"
-            f" {MAX_PICTURE_PX}; make it smaller first"
+            f" {max_px}; make it smaller first"
         )
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or _would_be_cut(image):
         raise PictureError(
             f"{where}: {image.mode} picture with more than 8 bits per sample,"
             " expected 8; convert it to 8 bits first"
         )
+
+
+def _would_be_cut(image: ImageFile.ImageFile) -> bool:
+    """Whether the file's samples have 16 bits, of which Pillow would keep 8."""
+    in_file = [str(tile.args) for tile in image.tile]
+    return image.format in {"PNG", "TIFF"} and any(";16" in mode for mode in in_file)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(image)
     return np.asarray(upright.convert("RGB"), dtype=np.uint8)  # (Y, X, 3)
 
@@ -89,12 +119,20 @@ def _to_rgb(image: Image.Image, where: str) -> NDArray[np.uint8]:
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write (Y, X, 3) 8-bit RGB in the format that the file's ending names.
 
-    Raises PictureError for an ending that is no picture format.
+    Raises PictureError for an ending that is no picture format, or one whose format
+    has no pictures as wide or high.
     """
     if path.suffix.lower() not in PICTURE_ENDINGS:
         raise PictureError(
             f"{path}: unknown ending {path.suffix!r}, expected one of"
             f" {' '.join(sorted(PICTURE_ENDINGS))}"
+        )
+    n_rows, n_columns, _ = picture.shape
+    most_px = MAX_SIDE_PX.get(path.suffix.lower())
+    if most_px is not None and max(n_rows, n_columns) > most_px:
+        raise PictureError(
+            f"{path}: cannot be written: {n_columns}×{n_rows}, expected at most"
+            f" {most_px} pixels a side; name a .png"
         )
     with replacing(path) as temporary:
         try:  # the quality is for JPEG and WebP; other formats pass over it
@@ -171,8 +209,9 @@ def add_noise(
 
 def psnr_db(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float:
     """Return the peak signal-to-noise ratio of two 8-bit pictures; inf if equal."""
-    difference = expected.astype(np.float64) - actual.astype(np.float64)
-    mean_square = float(np.mean(difference * difference))
+    rows = zip(expected.astype(np.int16), actual, strict=True)
+    total = sum(int(np.square(e - a, dtype=np.int64).sum()) for e, a in rows)
+    mean_square = total / expected.size
     if mean_square == 0.0:
         return float("inf")
     return float(10.0 * np.log10(PICTURE_PEAK**2 / mean_square))

@@ -16,6 +16,7 @@ import pytest
 import tiedge
 from edge_runtime import __version__
 from edge_runtime.errors import PictureError
+from edge_runtime.files import replacing
 
 ROOT = Path(__file__).parents[1]
 
@@ -213,3 +214,124 @@ def test_reader_that_leaves_early_causes_no_traceback() -> None:
     status = process.wait()
 
     assert (1, "") == (status, error)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x1bb"])
+def test_a_name_cannot_break_the_line(
+    verb: Callable[[Callable[..., int]], str],
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What would end or garble the line is printed escaped."""
+
+    def fail(_: Sequence[str]) -> int:
+        raise PictureError(f"{name}: is no picture")
+
+    tiedge.main([verb(fail)])
+
+    shown = name.encode("unicode_escape").decode()
+    assert f"tiedge try: {shown}: is no picture\n" == capsys.readouterr().err
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run `tiedge` in a shell, which can close what a process would print to."""
+    return subprocess.run(
+        ["sh", "-c", f"{sys.executable} tiedge.py {command}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_closed_stdout_is_one_line() -> None:
+    """There is nowhere to print to, and that is said before any work."""
+    done = shell("--version >&-")
+
+    assert (
+        1,
+        "tiedge: stdout: is closed, expected a file or pipe to print to\n",
+    ) == (done.returncode, done.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("setting", ["PYTHONUNBUFFERED=", "PYTHONUNBUFFERED=1"])
+def test_a_full_stdout_is_one_line(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's reason is told, whether the print or the flush meets it."""
+    monkeypatch.setenv(*setting.split("="))
+
+    done = shell("--version >/dev/full")
+
+    assert (1, "tiedge: cannot write: No space left on device\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
+def test_a_closed_stderr_leaves_stdout_clean() -> None:
+    """The message goes nowhere rather than to stdout."""
+    done = shell("unknown 2>&-")
+
+    assert (1, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_any_name_can_be_printed() -> None:
+    """What stdout's encoding lacks is escaped."""
+    code = (
+        "import sys, tiedge\n"
+        "tiedge.main(['--version'])\n"
+        "print('\\xfc.png \\udcff.png')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (0, f"tiedge {__version__}\n\\xfc.png \\udcff.png\n") == (
+        done.returncode,
+        done.stdout,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_a_verb_lets_it_tidy_up(
+    verb: Callable[[Callable[..., int]], str], number: signal.Signals, tmp_path: Path
+) -> None:
+    """No temporary file stays behind, and the handlers are as before."""
+    before = signal.getsignal(number)
+
+    def interrupted(_: Sequence[str]) -> int:
+        with replacing(tmp_path / "a.png") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(number)
+        return 0
+
+    with pytest.raises(SystemExit) as caught:
+        tiedge.main([verb(interrupted)])
+
+    assert (128 + number, []) == (caught.value.code, list(tmp_path.iterdir()))
+    assert before == signal.getsignal(number)
+
+
+def test_an_ignored_signal_stays_ignored(
+    verb: Callable[[Callable[..., int]], str],
+) -> None:
+    """What nohup started goes on when the terminal closes."""
+
+    def hung_up(_: Sequence[str]) -> int:
+        signal.raise_signal(signal.SIGHUP)
+        return 0
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        status = tiedge.main([verb(hung_up)])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert 0 == status

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.engines import FORMAT_OF_ENGINE
-from edge_runtime.errors import PictureError, SettingError
+from edge_runtime.errors import PictureError, SettingError, one_line
 from edge_runtime.image_filter import SIGMA, ImageFilter, open_filter
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.pictures import (
@@ -182,7 +182,7 @@ def _filter_all(
             row = {"source": str(job.source), "error": str(error)}
             told = str(error)
         rows.append(row)
-        print(f"{number}/{len(jobs)} {told}", file=sys.stderr, flush=True)
+        print(f"{number}/{len(jobs)} {one_line(told)}", file=sys.stderr, flush=True)
     return rows
 
 

@@ -12,7 +12,7 @@ from edge_runtime.audio import open_audio
 from edge_runtime.bundle import Bundle
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE
-from edge_runtime.errors import AudioError
+from edge_runtime.errors import AudioError, one_line
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.transcriber import Event, Transcriber, open_speech
 
@@ -82,7 +82,7 @@ def _rows(
             row = {"file": str(path), "error": str(error)}
             told = str(error)
         rows.append(row)
-        print(f"{number}/{len(paths)} {told}", file=sys.stderr, flush=True)
+        print(f"{number}/{len(paths)} {one_line(told)}", file=sys.stderr, flush=True)
     return rows
 
 
@@ -90,7 +90,8 @@ def _print_texts(rows: Sequence[dict[str, Any]]) -> None:
     """Print the text of one file alone, of several behind their names."""
     for row in rows:
         if "error" not in row:
-            print(row["text"] if len(rows) == 1 else f"{row['file']}\t{row['text']}")
+            name = "" if len(rows) == 1 else f"{one_line(row['file'])}\t"
+            print(f"{name}{row['text']}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -65,6 +65,7 @@ def _open(
         from edge_runtime.engines.executorch import ExecuTorchEngine
 
         return ExecuTorchEngine(model, threads, weight_cache is not None)
+    _check_utf8(model.path)
     if name == "litert":
         from edge_runtime.engines.litert import LitertEngine
 
@@ -74,3 +75,13 @@ def _open(
     from edge_runtime.engines.tflite_runtime import open_tflite_runtime
 
     return open_tflite_runtime(model, threads)
+
+
+def _check_utf8(path: Path) -> None:
+    """Refuse a path that the packages for `.tflite` files cannot take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise EngineError(
+            f"{path}: the path is not UTF-8, expected a path that is; rename it"
+        ) from error

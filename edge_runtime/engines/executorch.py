@@ -79,7 +79,13 @@ class ExecuTorchEngine(Engine):
         return f"executorch: {text.decode(errors='replace')}"
 
     def _describe(self, model: ModelFile) -> dict[str, FoundSignature]:
-        tensors = _parse(self._library.tiedge_describe(self._handle).decode())
+        text: bytes = self._library.tiedge_describe(self._handle)
+        try:
+            tensors = _parse(text.decode())
+        except ValueError as error:  # names that hold spaces, or are not UTF-8
+            raise EngineError(
+                f"{self.where}: executorch: its entry points cannot be told: {error}"
+            ) from error
         specs = {signature.name: signature for signature in model.signatures}
         return {
             name: FoundSignature(

@@ -32,12 +32,13 @@ class InterpreterEngine(Engine):
         super().__init__(name, version, where, model.signatures, threads)
         try:
             self._interpreter = load(str(model.path), threads)
+            found = _describe(self._interpreter)
         except (RuntimeError, ValueError) as error:
             raise EngineError(
                 f"{where}: {name} cannot load it: {' '.join(str(error).split())}"
             ) from error
         self._runners: dict[str, Any] = {}
-        check_agreement(where, model.signatures, _describe(self._interpreter))
+        check_agreement(where, model.signatures, found)
 
     def _call(
         self, signature: Signature, inputs: tuple[NDArray[Any], ...]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,16 +41,13 @@ class LitertEngine(Engine):
         where = model.path.name
         super().__init__("litert", _version(), where, model.signatures, threads)
         self._buffers: dict[str, _Buffers] = {}
-        self._parts: list[Any] = []
-        # LiteRT also prints while it frees a model, even at the interpreter's exit.
-        self._free = weakref.finalize(self, _free, self._parts, self._buffers)
         if weight_cache is None:
             self._cache_file = None
             self._model = self._load(model.path, "")
         else:
             self._cache_file = cache_file(model, weight_cache)
             self._model = self._load_with_cache(model.path, self._cache_file)
-        check_agreement(where, model.signatures, _describe(self._model))
+        check_agreement(where, model.signatures, self._describe())
 
     @property
     def packed_bytes(self) -> int | None:
@@ -77,8 +74,8 @@ class LitertEngine(Engine):
             ) from error
 
     def _release(self) -> None:
+        self._buffers.clear()
         self._model = None
-        self._free()
 
     def _buffers_of(self, signature: Signature) -> _Buffers:
         """Return the entry point's buffers, made at its first call."""
@@ -104,9 +101,6 @@ class LitertEngine(Engine):
     def _load(self, path: Path, cache: str) -> Any:
         from ai_edge_litert import compiled_model as litert
 
-        silence_exit()
-        # Without a place to look, LiteRT tries every accelerator plugin it ships.
-        nowhere = str(path.parent)
         options = litert.Options(
             cpu_options=litert.CpuOptions(
                 num_threads=self.threads, xnnpack_weight_cache_path=cache
@@ -114,19 +108,45 @@ class LitertEngine(Engine):
         )
         try:
             with silenced(LITERT_LINE):
-                environment = litert.Environment.create(
-                    compiler_plugin_path=nowhere, dispatch_library_path=nowhere
-                )
-                self._parts.append(environment)
-                model = litert.CompiledModel.from_file(
-                    str(path), environment=environment, options=options
+                return litert.CompiledModel.from_file(
+                    str(path), environment=_environment(), options=options
                 )
         except (RuntimeError, ValueError) as error:
-            raise EngineError(
-                f"{self.where}: litert cannot load it: {_one_line(error)}"
-            ) from error
-        self._parts.append(model)
-        return model
+            raise self._unloadable(error) from error
+
+    def _describe(self) -> dict[str, FoundSignature]:
+        model = self._model
+        try:
+            with silenced(LITERT_LINE):
+                return {
+                    name: FoundSignature(
+                        _tensors(model.get_input_tensor_details(name)),
+                        _tensors(model.get_output_tensor_details(name)),
+                    )
+                    for name in model.get_signature_list()
+                }
+        except (RuntimeError, ValueError) as error:  # a name that is not UTF-8, say
+            raise self._unloadable(error) from error
+
+    def _unloadable(self, error: Exception) -> EngineError:
+        return EngineError(f"{self.where}: litert cannot load it: {_one_line(error)}")
+
+
+@functools.cache
+def _environment() -> Any:
+    """Return what all models of a process share, made at the first.
+
+    LiteRT prints while it frees an environment, which an exception's traceback could
+    put off to any moment; this one lives until the exit, where stderr is silent.
+    """
+    from ai_edge_litert import compiled_model as litert
+
+    silence_exit()
+    # Without a place to look, LiteRT tries every accelerator plugin it ships.
+    nowhere = str(Path(__file__).parent)
+    return litert.Environment.create(
+        compiler_plugin_path=nowhere, dispatch_library_path=nowhere
+    )
 
 
 def cache_file(model: ModelFile, folder: Path) -> Path:
@@ -174,28 +194,11 @@ def _make_buffers(model: Any, signature: Signature) -> _Buffers:
     return _Buffers(inputs, outputs)
 
 
-def _describe(model: Any) -> dict[str, FoundSignature]:
-    return {
-        name: FoundSignature(
-            _tensors(model.get_input_tensor_details(name)),
-            _tensors(model.get_output_tensor_details(name)),
-        )
-        for name in model.get_signature_list()
-    }
-
-
 def _tensors(details: dict[str, dict[str, Any]]) -> dict[str, FoundTensor]:
     return {
         name: FoundTensor(detail["dtype"], tuple(detail["shape"]))
         for name, detail in details.items()
     }
-
-
-def _free(parts: list[Any], buffers: dict[str, _Buffers]) -> None:
-    with silenced(LITERT_LINE):
-        buffers.clear()
-        while parts:
-            parts.pop()
 
 
 def _one_line(error: Exception) -> str:

@@ -169,6 +169,30 @@ def test_text_is_no_audio(tmp_path: Path) -> None:
     assert f"{tmp_path}/a.wav: {NO_AUDIO}" == str(caught.value)
 
 
+def test_a_chunk_beyond_the_end_is_refused(tmp_path: Path) -> None:
+    """The standard library has an error of another kind for this one."""
+    pytest.importorskip("soundfile", reason="soundfile is not installed")
+    path = write_wav(tmp_path / "a.wav", wiggle(100))
+    data = path.read_bytes()
+    path.write_bytes(data[:12] + b"junk" + struct.pack("<I", 10**6) + data[12:])
+
+    with pytest.raises(AudioError) as caught:
+        read_audio(path)
+
+    assert f"{path}: {NO_AUDIO}" == str(caught.value)
+
+
+def test_samples_without_a_header_are_refused(tmp_path: Path) -> None:
+    """Nobody knows the rate of a `.raw` file."""
+    pytest.importorskip("soundfile", reason="soundfile is not installed")
+    (tmp_path / "a.raw").write_bytes(bytes(1000))
+
+    with pytest.raises(AudioError) as caught:
+        read_audio(tmp_path / "a.raw")
+
+    assert f"{tmp_path}/a.raw: {NO_AUDIO}" == str(caught.value)
+
+
 @pytest.mark.parametrize("content", ["noise", "zeros", "nothing"])
 def test_junk_named_mp3_is_one_line(
     tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]

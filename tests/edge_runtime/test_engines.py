@@ -494,3 +494,63 @@ def test_missing_tflite_runtime_names_the_extra(tiny_picture: TinyBundle) -> Non
         'tflite-runtime is not installed; run: pip install "tiedge[tflite-runtime]"'
     )
     assert expected == str(caught.value)
+
+
+def test_a_refused_model_leaves_no_chatter(tiny_picture: TinyBundle) -> None:
+    """LiteRT says nothing while an error is dropped that held an engine."""
+    pytest.importorskip("ai_edge_litert", reason="litert is not installed")
+    code = (
+        "import dataclasses, sys\n"
+        "from pathlib import Path\n"
+        "from edge_runtime.bundle import Bundle\n"
+        "from edge_runtime.engines import open_engine\n"
+        "from edge_runtime.errors import EngineError\n"
+        "model = Bundle.open(Path(sys.argv[1])).model('tflite', 'fp32')\n"
+        "first = dataclasses.replace(model.signatures[0], name='other')\n"
+        "try:\n"
+        "    open_engine('litert', dataclasses.replace(model, signatures=(first,)))\n"
+        "except EngineError as error:\n"
+        "    print(error)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, tiny_picture.model("tflite").path.parent],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "" == done.stderr
+    assert ': no entry point "other", found depth_1 depth_2;' in done.stdout
+
+
+def test_a_path_that_is_not_utf8_is_one_line(
+    tmp_path: Path, tiny_picture: TinyBundle
+) -> None:
+    """LiteRT takes text alone; ExecuTorch, which takes bytes, is not asked."""
+    pytest.importorskip("ai_edge_litert", reason="litert is not installed")
+    model = tiny_picture.model("tflite")
+    path = tmp_path / os.fsdecode(b"a\xff.tflite")
+    moved = copied(model, path, model.path.read_bytes())
+
+    with pytest.raises(EngineError) as caught:
+        open_engine("litert", moved)
+
+    assert f"{path}: the path is not UTF-8, expected a path that is; rename it" == str(
+        caught.value
+    )
+
+
+def test_an_entry_point_with_a_damaged_name_is_one_line(
+    tmp_path: Path, tiny_picture: TinyBundle
+) -> None:
+    """A name in the file that is not UTF-8 is the file's fault, not a bug."""
+    pytest.importorskip("ai_edge_litert", reason="litert is not installed")
+    model = tiny_picture.model("tflite")
+    data = model.path.read_bytes().replace(b"depth_1", b"dept\xaf_1")
+    path = tmp_path / "a.tflite"
+
+    with pytest.raises(EngineError) as caught:
+        open_engine("litert", copied(model, path, data))
+
+    assert str(caught.value).startswith("a.tflite: litert cannot load it: 'utf-8' ")

@@ -118,3 +118,12 @@ def test_the_temporary_file_has_the_same_ending(tmp_path: Path) -> None:
     with replacing(tmp_path / "picture.png") as temporary:
         assert ".png" == temporary.suffix
         assert tmp_path == temporary.parent
+
+
+def test_the_longest_legal_name_is_written(tmp_path: Path) -> None:
+    """The temporary name is never longer than what the system allows."""
+    name = "x" * 251 + ".png"
+
+    write_text(tmp_path / name, "new")
+
+    assert [name] == names(tmp_path)

@@ -239,6 +239,35 @@ def test_a_speech_bundle_is_refused_before_its_engine_is_loaded(
     assert 1 == done.stderr.count("\n")
 
 
+def test_control_c_while_computing_is_quiet(
+    blur: str, photo: Path, tmp_path: Path
+) -> None:
+    """LiteRT says nothing as it is freed, and nothing half-written stays."""
+    out = tmp_path / "out"
+    out.mkdir()
+    code = (
+        "import signal, sys, tiedge\n"
+        "from edge_runtime.engine import Engine\n"
+        "run = Engine.run\n"
+        "def interrupted(engine, *arguments):\n"
+        "    run(engine, *arguments)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "Engine.run = interrupted\n"
+        "sys.exit(tiedge.main(sys.argv[1:]))\n"
+    )
+    words = ["filter", blur, photo, out / "a.png", "--precision", "fp32"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (130, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert [] == list(out.iterdir())
+
+
 def test_a_name_too_long_to_be_one_is_one_line(photo: Path, tmp_path: Path) -> None:
     """The system's reason stands behind the name."""
     name = tmp_path / ("x" * 300 + ".png")

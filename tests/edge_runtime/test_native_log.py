@@ -3,13 +3,14 @@ import re
 
 import pytest
 
-from edge_runtime.native_log import LITERT_LINE, MPG123_LINE, silenced
+from edge_runtime.native_log import LIBTIFF_LINE, LITERT_LINE, MPG123_LINE, silenced
 
 
 @pytest.mark.parametrize(
     ("chatter", "line"),
     [
         (LITERT_LINE, b"INFO: [environment.cc:36] Creating\n"),
+        (LIBTIFF_LINE, b"ZIPDecode: Decoding error at scanline 0, bad data.\n"),
         (MPG123_LINE, b"[src/libmpg123/parse.c:1260] error: Giving up searching\n"),
         (MPG123_LINE, b"Note: Trying to resync...\n\n"),
     ],

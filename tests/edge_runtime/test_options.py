@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import sys
 
 import pytest
 
 from edge_runtime.errors import SettingError
-from edge_runtime.options import Parser, add_engine_options, bounded, usable_cores
+from edge_runtime.options import (
+    Parser,
+    add_engine_options,
+    bounded,
+    print_json,
+    usable_cores,
+)
 
 
 @pytest.fixture
@@ -102,3 +110,19 @@ def test_a_verb_offers_only_what_it_uses() -> None:
         parser.parse_args(["--engine", "torch"])
     with pytest.raises(SettingError, match="unrecognized arguments: --depth 3; see"):
         parser.parse_args(["--depth", "3"])
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "ü"), ("ascii", "\\u00fc")])
+def test_json_is_json_in_every_encoding(
+    encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stdout cannot show is escaped as JSON does it."""
+    printed = io.BytesIO()
+    stdout = io.TextIOWrapper(printed, encoding, "backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stdout)
+
+    print_json({"name": "ü"})
+
+    stdout.flush()
+    assert f'{{\n  "name": "{shown}"\n}}\n'.encode() == printed.getvalue()
+    assert {"name": "ü"} == json.loads(printed.getvalue())

@@ -1,4 +1,6 @@
+import io
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -8,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import pictures
 from edge_runtime.errors import DataError, PictureError
 from edge_runtime.pictures import (
     add_noise,
@@ -132,18 +133,17 @@ def test_16_bits_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(
-    tmp_path: Path, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, picture: NDArray[np.uint8]
 ) -> None:
-    """A small file cannot fill the memory."""
+    """A small file cannot fill the memory; a caller may set the limit lower."""
     file = tmp_path / "picture.png"
     write_picture(file, picture)
-    monkeypatch.setattr(pictures, "MAX_PICTURE_PX", 239)
 
     with pytest.raises(PictureError) as caught:
-        read_picture(file)
+        decode_picture(file.read_bytes(), "a.png", max_px=239)
 
     assert (
-        f"{file}: 20×12 is 240 pixels, expected at most 239; make it smaller first"
+        "a.png: 20×12 is 240 pixels, expected at most 239; make it smaller first"
         == str(caught.value)
     )
 
@@ -165,6 +165,84 @@ def test_pillows_own_limits_do_not_show(n_columns: int) -> None:
         f"a.png: {n_columns}×10000 is {n_columns}0000 pixels, expected at most"
         " 80000000; make it smaller first" == str(caught.value)
     )
+
+
+def test_a_webp_that_claims_too_many_pixels_is_refused() -> None:
+    """Pillow raises its own error before there is a header to look at."""
+    size = struct.pack("<I", 40_000 - 1)[:3]
+    data = b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes(8) + size + size
+
+    with pytest.raises(PictureError) as caught:
+        decode_picture(data, "a.webp")
+
+    assert (
+        "a.webp: too many pixels, expected at most 80000000; make it smaller first"
+        == str(caught.value)
+    )
+
+
+def test_16_bits_of_colour_are_refused() -> None:
+    """Pillow would cut them to 8 and say that there were no more."""
+    samples = b"\0" + bytes(6 * 4)  # one row of four pixels
+    header = struct.pack(">IIBBBBB", 4, 1, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(samples))):
+        check = zlib.crc32(kind + content)
+        data += struct.pack(">I", len(content)) + kind + content
+        data += struct.pack(">I", check)
+
+    with pytest.raises(PictureError) as caught:
+        decode_picture(data, "a.png")
+
+    assert (
+        "a.png: RGB picture with more than 8 bits per sample, expected 8; convert it"
+        " to 8 bits first" == str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("way", ["pipe", "device", "folder"])
+def test_what_never_ends_is_not_read(tmp_path: Path, way: str) -> None:
+    """A pipe would wait for its writer, and a device fill the memory."""
+    path = tmp_path / "a.png"
+    if way == "pipe":
+        os.mkfifo(path)
+    elif way == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+
+    with pytest.raises(PictureError) as caught:
+        read_picture(path)
+
+    what = "a folder" if way == "folder" else "a device or a pipe"
+    assert f"{path}: is {what}, expected a picture" == str(caught.value)
+
+
+def test_pillows_warnings_do_not_show() -> None:
+    """A palette with transparency is read without a word of Python's."""
+    image = Image.new("P", (5, 4))
+    image.putpalette([255, 255, 255] * 256)
+    file = io.BytesIO()
+    image.save(file, "PNG", transparency=bytes(range(256)))
+
+    decoded = decode_picture(file.getvalue(), "a.png")
+
+    np.testing.assert_array_equal(np.full((4, 5, 3), 255, np.uint8), decoded)
+
+
+def test_libtiffs_words_do_not_show(
+    picture: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged TIFF is one line, and none from the decoder before it."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "TIFF", compression="tiff_adobe_deflate")
+    data = bytearray(file.getvalue())
+    data[20:60] = bytes(40)
+
+    with pytest.raises(PictureError, match=r"^a\.tif: damaged picture: "):
+        decode_picture(bytes(data), "a.tif")
+
+    assert ("", "") == capfd.readouterr()
 
 
 def test_other_formats_are_refused(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
@@ -193,6 +271,22 @@ def test_an_unknown_ending_is_refused(
         == str(caught.value)
     )
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("ending", "most_px"), [(".jpg", 65_500), (".webp", 16_383)])
+def test_a_picture_too_wide_for_its_format_is_refused(
+    tmp_path: Path, ending: str, most_px: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The limit is named with the way out, and the encoder says nothing beside it."""
+    with pytest.raises(PictureError) as caught:
+        write_picture(tmp_path / f"a{ending}", np.zeros((1, most_px + 1, 3), np.uint8))
+
+    assert (
+        f"{tmp_path}/a{ending}: cannot be written: {most_px + 1}×1, expected at most"
+        f" {most_px} pixels a side; name a .png" == str(caught.value)
+    )
+    assert [] == list(tmp_path.iterdir())
+    assert ("", "") == capfd.readouterr()
 
 
 def test_a_folder_is_listed_in_order_with_folders_inside(

@@ -110,6 +110,19 @@ def test_a_bad_file_stops_no_other(
     assert f"1/2 {missing}: no such audio file" == output.err.splitlines()[0]
 
 
+def test_a_name_cannot_break_a_line(
+    tones: str, spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file is one line, on stdout and on stderr, whatever it is called."""
+    odd = spoken.rename(tmp_path / "a\nb.wav")
+
+    status = call(tones, str(odd), str(odd))
+
+    output = capsys.readouterr()
+    assert (0, f"{tmp_path}/a\\nb.wav\tab\n" * 2) == (status, output.out)
+    assert 2 == output.err.count("\n")
+
+
 def test_low_rates_are_refused(
     tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
