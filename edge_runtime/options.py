@@ -104,7 +104,7 @@ def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout, escaped where stdout's encoding needs it."""
     text = json.dumps(result, indent=2, ensure_ascii=False)
     try:
-        text.encode(sys.stdout.encoding)
+        text.encode(sys.stdout.encoding or "utf-8")  # a stream in memory has none
     except UnicodeEncodeError:
         text = json.dumps(result, indent=2)
     print(text)

@@ -126,7 +126,7 @@ def test_installed_command_answers(device: Path, tmp_path: Path) -> None:
 
 def test_missing_extra_is_one_line(device: Path, tmp_path: Path) -> None:
     """Training without its extra says what to install, exit status 1."""
-    result = tiedge(device, tmp_path, "train", "denoise")
+    result = tiedge(device, tmp_path, "train", "denoise", "--data", str(tmp_path))
 
     assert 1 == result.returncode
     assert 'is not installed; run: pip install "tiedge[train]"\n' in result.stderr

@@ -50,11 +50,11 @@ def run(arguments: Sequence[str]) -> int:
         raise DataError(f"{data}: no such data; name yours with --data")
 
     with _stoppable(options.recipe, output):
+        from training.loop import Start, train
+
         _tell(f"reads {data}")
         task = _task(options.recipe, recipe, options.data)
         _tell(task.contents())
-        from training.loop import Start, train
-
         _quieten()
         start = Start(options.resume, transfer.checkpoint, transfer.freeze)
         train(options.recipe, recipe, task, output, start)
