@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import DTYPE_BYTES, TensorSpec
+from edge_runtime.bundle_reader import NAME
 from edge_runtime.errors import ModuleError, SettingError
 from export.order import FORMATS, PRECISIONS, Order
 from export.pack import Say, export_bundle
@@ -29,6 +30,16 @@ NOT_STATED = "not stated"
 
 Inputs = Mapping[str, Tensor] | Sequence[Tensor]
 """Tensors by name, or in order: those are named x0, x1, …"""
+
+
+@dataclass(frozen=True)
+class State:
+    """A tensor that a step takes and hands on to the next."""
+
+    input: str
+    output: str
+    reset: float = 0.0
+    """Every element before the first step."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +58,7 @@ class Entry:
     """Inputs to compare on; without, numbers like the example's are drawn."""
     outputs: Sequence[str] = ()
     """Names; without, y0, y1, …"""
-
-
-@dataclass(frozen=True)
-class State:
-    """A tensor that a step takes and hands on to the next."""
-
-    input: str
-    output: str
-    reset: float = 0.0
-    """Every element before the first step."""
+    states: Sequence[State] = ()
 
 
 def convert(
@@ -65,7 +67,6 @@ def convert(
     *,
     formats: Sequence[str] = FORMATS,
     precisions: Sequence[str] = PRECISIONS,
-    states: Sequence[State] = (),
     allow_duplicates: bool = False,
     licence: str = NOT_STATED,
     seed: int = 0,
@@ -83,8 +84,6 @@ def convert(
     SharingError for a file that would hold a weight more than once, and ParityError
     for one that does not compute what the module does.
     """
-    if isinstance(entries, Entry):
-        entries = {"forward": entries}
     folder = Path(output)
     order = Order(
         folder,
@@ -92,8 +91,7 @@ def convert(
         _legal("precisions", precisions, PRECISIONS),
         allow_duplicates,
     )
-    plan = _plan(folder.resolve().name, entries, states, licence, seed)
-    return export_bundle(plan, order, say)
+    return export_bundle(own_plan(entries, folder, licence, seed), order, say)
 
 
 def _legal(what: str, found: Sequence[str], legal: Sequence[str]) -> tuple[str, ...]:
@@ -105,19 +103,32 @@ def _legal(what: str, found: Sequence[str], legal: Sequence[str]) -> tuple[str, 
     return tuple(found)
 
 
-def _plan(
-    name: str,
-    entries: Mapping[str, Entry],
-    states: Sequence[State],
-    licence: str,
-    seed: int,
+def own_plan(
+    entries: Entry | Mapping[str, Entry],
+    output: Path,
+    licence: str = NOT_STATED,
+    seed: int = 0,
 ) -> Plan:
+    """Return the plan of modules of the user's own; raises as `convert` does."""
+    name = output.resolve().name
+    if not NAME.fullmatch(name):
+        raise SettingError(
+            f"{output}: names the bundle; expected letters, digits, dots, dashes and"
+            " underscores"
+        )
+    if isinstance(entries, Entry):
+        entries = {"forward": entries}
     rng = np.random.default_rng(seed)
     points = tuple(
         _entry_point(entry_name, entry, rng) for entry_name, entry in entries.items()
     )
     graphs = prepare({point.name: (point.module, _first(point)) for point in points})
     source = graph_weights(graphs)
+    states = {
+        state.input: _state(point, state)
+        for point, entry in zip(points, entries.values(), strict=True)
+        for state in entry.states
+    }
     static = all(point.calibration for point in points)
     return Plan(
         name=name,
@@ -131,7 +142,7 @@ def _plan(
         measure=None,
         facts={
             "depths": [],
-            "states": [_state(points, state) for state in states],
+            "states": list(states.values()),
             "picture": None,
             "speech": None,
             "source": {
@@ -261,17 +272,19 @@ def _spec(name: str, values: NDArray[Any]) -> TensorSpec:
     return TensorSpec(name, dtype, values.shape, layout, None, None, None)
 
 
-def _state(points: Sequence[EntryPoint], state: State) -> dict[str, Any]:
-    for point in points:
-        for spec in point.inputs:
-            if spec.name == state.input:
-                return {
-                    "input": state.input,
-                    "output": state.output,
-                    "shape": list(spec.shape),
-                    "dtype": spec.dtype,
-                    "reset": state.reset,
-                }
-    raise ModuleError(
-        f"state {state.input!r}: no entry point has an input of this name"
-    )
+def _state(point: EntryPoint, state: State) -> dict[str, Any]:
+    inputs = {spec.name: spec for spec in point.inputs}
+    outputs = {spec.name for spec in point.outputs}
+    if state.input not in inputs or state.output not in outputs:
+        raise ModuleError(
+            f"{point.name}: state {state.input!r} to {state.output!r}, expected an"
+            f" input of {' '.join(inputs)} and an output of {' '.join(sorted(outputs))}"
+        )
+    spec = inputs[state.input]
+    return {
+        "input": state.input,
+        "output": state.output,
+        "shape": list(spec.shape),
+        "dtype": spec.dtype,
+        "reset": state.reset,
+    }

@@ -31,6 +31,11 @@ class Order:
     """Pack files that hold a weight more than once, and state the bytes."""
 
 
+def is_function(target: str) -> bool:
+    """Return whether `tiedge export` is to call a function, not to read a folder."""
+    return ":" in target and not Path(target).exists()
+
+
 def check_packages(order: Order) -> None:
     """Raise SettingError where a package that the order needs is not installed."""
     converters = [p for format in order.formats for p in CONVERTERS[format]]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_runtime.errors import TiedgeError
-from export.order import Order
+from export.order import Order, is_function
 from export.output_folder import replacing_folder, writing_to
 
 EXPECTED_FAILURE = 3
@@ -27,7 +27,7 @@ BUG = 4
 FOLDER_OF_PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def export_apart(checkpoint: Path, order: Order) -> Path:
+def export_apart(target: str, order: Order) -> Path:
     """Return the folder of the bundle that a process of its own made.
 
     Its progress goes to stderr. Raises TiedgeError with its expected failure, or where
@@ -37,7 +37,7 @@ def export_apart(checkpoint: Path, order: Order) -> Path:
     with replacing_folder(order.output) as draft:
         temporary = draft.parent / "temporary"
         temporary.mkdir()
-        words = (*_words(checkpoint, order), str(draft))
+        words = (*_words(target, order), str(draft))
         status, said = _run(words, {"TMPDIR": str(temporary)})
         if status == EXPECTED_FAILURE:
             raise TiedgeError(said.rstrip("\n"))
@@ -46,7 +46,7 @@ def export_apart(checkpoint: Path, order: Order) -> Path:
         if status:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             raise TiedgeError(
-                f"{checkpoint}: a converter ended the export ({how}); memory or the"
+                f"{target}: a converter ended the export ({how}); memory or the"
                 f" disk of {order.output} may be full"
             )
     return order.output.resolve()
@@ -71,9 +71,9 @@ def _run(words: Sequence[str], changes: dict[str, str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def _words(checkpoint: Path, order: Order) -> tuple[str, ...]:
+def _words(target: str, order: Order) -> tuple[str, ...]:
     return (
-        str(checkpoint),
+        target,
         str(order.output),
         ",".join(order.formats),
         ",".join(order.precisions),
@@ -83,7 +83,7 @@ def _words(checkpoint: Path, order: Order) -> tuple[str, ...]:
 
 def export_here(words: Sequence[str]) -> None:
     """Export what `words` say into a folder that is there, in this process."""
-    checkpoint, output, formats, precisions, duplicates, draft = words
+    target, output, formats, precisions, duplicates, draft = words
     order = Order(
         Path(output),
         tuple(formats.split(",")),
@@ -97,7 +97,13 @@ def export_here(words: Sequence[str]) -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    plan = plan_of(Path(checkpoint))
+    if is_function(target):
+        from export.convert import own_plan
+        from export.own_module import entries_of
+
+        plan = own_plan(entries_of(target), order.output)
+    else:
+        plan = plan_of(Path(target))
     with writing_to(order.output):
         export_into(Path(draft), plan, order, say)
 

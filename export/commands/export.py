@@ -12,7 +12,13 @@ from typing import NoReturn
 
 from edge_runtime.errors import SettingError
 from edge_runtime.options import Parser
-from export.order import FORMATS, PRECISIONS, Order, check_packages
+from export.order import (
+    FORMATS,
+    PRECISIONS,
+    Order,
+    check_packages,
+    is_function,
+)
 from export.output_folder import check_output
 from export.worker import export_apart
 from training.data import data_folder
@@ -30,20 +36,22 @@ def run(arguments: Sequence[str]) -> int:
         precisions=_chosen("--precisions", options.precisions, PRECISIONS),
         allow_duplicates=options.allow_duplicates,
     )
-    read_record(options.checkpoint)
-    check_checkpoint(options.checkpoint)
-    data_folder()
+    if not is_function(options.target):
+        checkpoint = Path(options.target)
+        read_record(checkpoint)
+        check_checkpoint(checkpoint)
+        data_folder()
     check_output(order.output)
     check_packages(order)
-    print(_export(options.checkpoint, order))
+    print(_export(options.target, order))
     return 0
 
 
-def _export(checkpoint: Path, order: Order) -> Path:
+def _export(target: str, order: Order) -> Path:
     """Return the bundle's folder; SIGTERM ends it as an interrupt does, in a line."""
     before = signal.signal(signal.SIGTERM, _leave)
     try:
-        return export_apart(checkpoint, order)
+        return export_apart(target, order)
     except KeyboardInterrupt:
         print(f"tiedge export: interrupted; {NOTHING_LEFT}", file=sys.stderr)
         raise
@@ -59,9 +67,15 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="tiedge export",
-        description="Turn a checkpoint into a bundle: quantize, convert, audit, prove.",
+        description="Turn a checkpoint, or a module of your own, into a bundle:"
+        " quantize, convert, audit, prove.",
     )
-    parser.add_argument("checkpoint", type=Path, help="folder that training left")
+    parser.add_argument(
+        "target",
+        metavar="CHECKPOINT_OR_FUNCTION",
+        help="folder that training left, or package.module:function that gives an"
+        " export.convert.Entry, or several by name",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="the bundle's folder"
     )

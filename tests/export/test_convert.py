@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import tiedge
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import ModuleError, SettingError
@@ -139,16 +140,12 @@ def test_entry_points_names_states_and_sizes(tmp_path: Path) -> None:
             module,
             {"x": torch.randn(n, 4), "state": torch.zeros(n, 4)},
             outputs=("y", "next_state"),
+            states=(State("state", "next_state"),),
         )
         for n in (1, 3)
     }
 
-    bundle = convert(
-        entries,
-        tmp_path / "counter",
-        precisions=("fp32",),
-        states=(State("state", "next_state"),),
-    )
+    bundle = convert(entries, tmp_path / "counter", precisions=("fp32",))
 
     for model in bundle.models:
         assert ["batch_1", "batch_3"] == [s.name for s in model.signatures]
@@ -190,6 +187,10 @@ SAME = torch.randn(1, 4)
             Entry(tagger(), (3.0,)),  # type: ignore[arg-type]
             "forward: input 'x0' is float, expected a tensor",
         ),
+        (
+            Entry(tagger(), (torch.randn(1, 6),), states=(State("h", "y0"),)),
+            "forward: state 'h' to 'y0', expected an input of x0 and an output of y0",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit(entry: Entry, expected: str, tmp_path: Path) -> None:
@@ -220,3 +221,73 @@ def test_formats_and_precisions_that_there_are_not(
         convert(Entry(tagger(), (torch.randn(1, 6),)), tmp_path / "out", **choice)
 
     assert expected == str(caught.value)
+
+
+def test_the_folder_names_the_bundle(tmp_path: Path) -> None:
+    """A folder whose name no bundle may have is refused before any work."""
+    with pytest.raises(SettingError, match="names the bundle; expected letters"):
+        convert(Entry(tagger(), (torch.randn(1, 6),)), tmp_path / "my model")
+
+
+OWN = """
+import torch
+from torch import nn
+from export.convert import Entry
+
+def model():
+    layer = nn.Linear(4, 4)
+    return Entry(nn.Sequential(layer, nn.ReLU(), layer), (torch.randn(1, 4),))
+
+def broken():
+    raise KeyError("nothing here")
+
+def other():
+    return 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "nets.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_function_of_ones_own_is_exported(own: Path) -> None:
+    """The command calls the function, found in the current folder."""
+    status = tiedge.main(
+        [
+            "export",
+            "nets:model",
+            "-o",
+            "out",
+            "--formats",
+            "pte",
+            "--precisions",
+            "fp32",
+        ]
+    )
+
+    assert 0 == status
+    assert 0 == Bundle.open(own / "out").models[0].sharing.duplicate_bytes
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("nests:model", "nests cannot be imported: ModuleNotFoundError: No module"),
+        ("nets:modle", "nets has no function 'modle'"),
+        ("nets:broken", "fails: KeyError: 'nothing here'"),
+        ("nets:other", "gives int, expected export.convert.Entry, or a dictionary"),
+    ],
+)
+def test_a_function_that_cannot_be_used(
+    own: Path, target: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with the function is one line, and nothing is written."""
+    status = tiedge.main(["export", target, "-o", "out"])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 1 == status
+    assert line.startswith(f"tiedge export: {target}: {expected}")
+    assert not (own / "out").exists()

@@ -1,0 +1,48 @@
+"""The function that `tiedge export package.module:function` names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_runtime.errors import ModuleError
+from export.convert import Entry
+
+
+def entries_of(target: str) -> Entry | Mapping[str, Entry]:
+    """Return what the function gives: an Entry, or several by name.
+
+    Modules are looked for in the current folder as well. Raises ModuleError where
+    there is no such function, where it fails, and where it gives something else.
+    """
+    sys.path.append(str(Path.cwd()))
+    module_name, _, function_name = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        raise ModuleError(
+            f"{target}: {module_name} cannot be imported: {_reason(error)}"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ModuleError(f"{target}: {module_name} has no function {function_name!r}")
+    try:
+        entries = function()
+    except Exception as error:  # whatever the user's function raises
+        raise ModuleError(f"{target}: fails: {_reason(error)}") from error
+    if isinstance(entries, Entry):
+        return entries
+    named: Mapping[str, object] = entries if isinstance(entries, Mapping) else {}
+    found = {k: entry for k, entry in named.items() if isinstance(entry, Entry)}
+    if named and len(found) == len(named):
+        return found
+    raise ModuleError(
+        f"{target}: gives {type(entries).__name__}, expected export.convert.Entry, or a"
+        " dictionary of them by name"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
