@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import TensorSpec
 from edge_runtime.engine import Engine
 from export.audit import SourceWeight
+from export.prepare import identity
 
 Arrays = dict[str, NDArray[Any]]
 """Inputs or outputs of an entry point by name."""
@@ -101,19 +102,14 @@ def graph_weights(graphs: Mapping[str, nn.Module]) -> tuple[SourceWeight, ...]:
 
     A name that stands for two tensors has the entry point's before it.
     """
-    held: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    values: dict[tuple[Any, ...], NDArray[Any]] = {}
+    held: dict[Hashable, list[tuple[str, str]]] = {}
+    values: dict[Hashable, NDArray[Any]] = {}
     for entry, graph in graphs.items():
         for name, tensor in (
             *graph.named_parameters(remove_duplicate=False),
             *graph.named_buffers(remove_duplicate=False),
         ):
-            key = (
-                tensor.untyped_storage().data_ptr(),
-                tensor.storage_offset(),
-                tuple(tensor.shape),
-                tensor.stride(),
-            )
+            key = identity(tensor)
             held.setdefault(key, []).append((entry, name))
             values[key] = tensor.detach().cpu().numpy()
     n_weights = Counter(
