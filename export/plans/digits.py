@@ -190,9 +190,10 @@ these weights. The code is Apache-2.0.
 
 ## How the checkpoint was chosen
 
-It has the weights of the best validation (speechocean762's dev digit strings and
-synthetic voices that training did not hear); the test speaker, the fifth of
-free-spoken-digit, was not used to choose them.
+A run keeps the weights of its best validation: speechocean762's dev digit strings and
+synthetic voices that training did not hear. docs/recipes.md says how the weights that
+come with tiedge were chosen: the test speaker, the fifth of free-spoken-digit, was
+looked at.
 
 ## Limits
 
