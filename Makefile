@@ -20,7 +20,7 @@ BUNDLES := edge_runtime/bundles
 TFLITE_RUNTIME := $(VENV)/tflite-runtime/bin/python
 
 # Programs that tests use, and the Debian package of each.
-SYSTEM := chromium:chromium espeak-ng:espeak-ng g++:g++ shellcheck:shellcheck
+SYSTEM := chromium:chromium espeak-ng:espeak-ng flite:flite g++:g++ shellcheck:shellcheck
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 22

@@ -23,7 +23,7 @@ FROM ${BASE}
 ARG DEBIAN_FRONTEND=noninteractive
 # Whoever `docker run --user` names may write results, and a cache at home.
 RUN apt-get update -qq \
- && apt-get install -qq -y --no-install-recommends python3 libstdc++6 espeak-ng \
+ && apt-get install -qq -y --no-install-recommends python3 libstdc++6 espeak-ng flite \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 tiedge \
  && install -d -m 1777 /home/tiedge /files

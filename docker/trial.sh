@@ -19,6 +19,7 @@ main() {
             ;;
         train)
             espeak-ng --version
+            flite --version
             train
             ;;
         export)

@@ -1,13 +1,12 @@
-"""Speech made by espeak-ng: many voices, speeds and pitches, kept in a cache."""
+"""Speech made by espeak-ng and flite: many voices, kept in a cache."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import subprocess
-import wave
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.audio import pcm_to_float
+from edge_runtime.audio import read_audio
 from edge_runtime.errors import DataError
 from edge_runtime.files import replacing
 from edge_runtime.progress import Progress
 from edge_runtime.resample import resample
 
-PROGRAM = "espeak-ng"
+ESPEAK = "espeak-ng"
+FLITE = "flite"
 ACCENTS = (
     "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan",
     "en-gb-x-gbcwmd", "en-029", "en-us-nyc",
@@ -40,6 +40,17 @@ VARIANTS = (
 SPEED_WORDS_PER_MINUTE = (100, 220)
 PITCH = (15, 85)
 """On espeak-ng's scale of 0–99."""
+FLITE_VOICES = {
+    "kal16": (80, 160),
+    "awb": (90, 180),
+    "rms": (70, 150),
+    "slt": (130, 260),
+}
+"""flite's voices, made of the recordings of four people: kal of units, the others of
+statistics. Mean pitches in Hz that sound like a person."""
+FLITE_WORDS_PER_MINUTE = 150
+"""What the voices of flite speak when they are not stretched."""
+_WITHOUT = {ESPEAK: "synthetic=0", FLITE: "flite=0"}
 TRIM_LEVEL = 0.02
 """Of the clip's peak; quieter samples at its ends are cut off."""
 
@@ -49,10 +60,12 @@ class Voice:
     """How one clip is spoken."""
 
     name: str
-    """As espeak-ng names it: accent+variant."""
+    """As the program names it; espeak-ng: accent+variant."""
     speed: int
     """Words per minute."""
     pitch: int
+    """espeak-ng: on its scale of 0–99; flite: Hz."""
+    program: str = ESPEAK
 
 
 def draw_voice(
@@ -60,11 +73,22 @@ def draw_voice(
     variants: Sequence[str] = VARIANTS,
     languages: Sequence[str] = ACCENTS,
 ) -> Voice:
-    """Return a random voice."""
+    """Return a random voice of espeak-ng."""
     return Voice(
         f"{rng.choice(languages)}+{rng.choice(variants)}",
         int(rng.integers(*SPEED_WORDS_PER_MINUTE)),
         int(rng.integers(*PITCH)),
+    )
+
+
+def draw_flite_voice(rng: np.random.Generator) -> Voice:
+    """Return a random voice of flite."""
+    name = str(rng.choice(list(FLITE_VOICES)))
+    return Voice(
+        name,
+        int(rng.integers(*SPEED_WORDS_PER_MINUTE)),
+        int(rng.integers(*FLITE_VOICES[name])),
+        FLITE,
     )
 
 
@@ -76,19 +100,21 @@ def speak(
     A second call with the same jobs reads the clips from `cache`, a folder (default:
     the user's cache folder).
 
-    Raises DataError if espeak-ng is not installed and the clips are not in the cache,
-    if it fails, or if the cache is damaged.
+    Raises DataError if a voice's program is not installed and the clips are not in the
+    cache, if it fails, or if the cache is damaged.
     """
     folder = cache_folder() if cache is None else cache
     key = hashlib.sha256(repr((jobs, sample_rate_hz, TRIM_LEVEL)).encode()).hexdigest()
-    path = folder / f"espeak-{key[:16]}.npz"
+    path = folder / f"speech-{key[:16]}.npz"
     if not path.exists():
-        _require_program()
+        programs = sorted({voice.program for _, voice in jobs})
+        for program in programs:
+            _require(program)
         clips = []
         with Progress(len(jobs)) as progress:
             for text, voice in jobs:
                 clips.append(_speak_one(text, voice, sample_rate_hz))
-                progress.step(f"clips by {PROGRAM}")
+                progress.step(f"clips by {' and '.join(programs)}")
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -109,30 +135,40 @@ def cache_folder() -> Path:
     return Path(home) / "tiedge"
 
 
-def _require_program() -> None:
-    if shutil.which(PROGRAM) is None:
+def _require(program: str) -> None:
+    if shutil.which(program) is None:
         raise DataError(
-            f"{PROGRAM} is not installed; run: apt-get install {PROGRAM}, or train on"
-            " recordings alone with synthetic=0"
+            f"{program} is not installed; run: apt-get install {program}, or train"
+            f" without it: {_WITHOUT[program]}"
         )
 
 
 def _speak_one(text: str, voice: Voice, sample_rate_hz: int) -> NDArray[np.float32]:
-    command = [
-        PROGRAM, "--stdout", "-v", voice.name, "-s", str(voice.speed),
-        "-p", str(voice.pitch), text,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise DataError(
-            f"{PROGRAM} {voice.name}: failed: {reason or done.returncode}; train on"
-            " recordings alone with synthetic=0"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.wav"
+        done = subprocess.run(
+            _command(text, voice, path), capture_output=True, check=False
         )
-    with wave.open(io.BytesIO(done.stdout), "rb") as file:
-        rate_hz = file.getframerate()
-        # The header tells an endless stream's length; this reads what is there.
-        data = file.readframes(file.getnframes())
-        samples = pcm_to_float(data, file.getsampwidth())
+        if done.returncode or not path.exists():
+            reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+            raise DataError(
+                f"{voice.program} {voice.name}: failed: {reason or done.returncode};"
+                f" train without it: {_WITHOUT[voice.program]}"
+            )
+        samples, rate_hz = read_audio(path)
     loud = np.flatnonzero(np.abs(samples) > TRIM_LEVEL * np.abs(samples).max())
     return resample(samples[loud[0] : loud[-1] + 1], rate_hz, sample_rate_hz)
+
+
+def _command(text: str, voice: Voice, path: Path) -> list[str]:
+    if voice.program == FLITE:
+        return [
+            FLITE, "-voice", voice.name,
+            "--setf", f"duration_stretch={FLITE_WORDS_PER_MINUTE / voice.speed:.3f}",
+            "--setf", f"int_f0_target_mean={voice.pitch}",
+            "-t", text, "-o", str(path),
+        ]  # fmt: skip
+    return [
+        ESPEAK, "-w", str(path), "-v", voice.name, "-s", str(voice.speed),
+        "-p", str(voice.pitch), text,
+    ]  # fmt: skip

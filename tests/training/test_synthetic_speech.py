@@ -1,4 +1,4 @@
-"""Clips by espeak-ng: made once, kept in a cache, and what may go wrong."""
+"""Clips by espeak-ng and flite: made once, kept in a cache, what may go wrong."""
 
 from __future__ import annotations
 
@@ -11,17 +11,34 @@ import pytest
 from edge_runtime.errors import DataError
 from training.accents import SPELLINGS
 from training.recipes.digits import DIGITS
-from training.synthetic_speech import PROGRAM, Voice, draw_voice, speak
+from training.synthetic_speech import (
+    ESPEAK,
+    FLITE,
+    FLITE_VOICES,
+    Voice,
+    draw_flite_voice,
+    draw_voice,
+    speak,
+)
 
 RATE_HZ = 8000
 
 
+def installed(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
 @pytest.fixture
 def espeak() -> str:
-    found = shutil.which(PROGRAM)
-    if found is None:
-        pytest.skip("espeak-ng is not installed")
-    return found
+    return installed(ESPEAK)
+
+
+@pytest.fixture
+def flite() -> str:
+    return installed(FLITE)
 
 
 def test_synthetic_speech_is_made_once(
@@ -55,6 +72,34 @@ def test_every_accent_can_be_heard(language: str, tmp_path: Path, espeak: str) -
     assert all(0.1 < len(clip) / RATE_HZ < 1.5 for clip in clips)
 
 
+@pytest.mark.parametrize("name", FLITE_VOICES)
+def test_every_voice_of_flite_can_be_heard(
+    name: str, tmp_path: Path, flite: str
+) -> None:
+    """At twice the speed a word takes about half the time."""
+    low, high = FLITE_VOICES[name]
+    jobs = [
+        ("seven", Voice(name, 100, low, FLITE)),
+        ("seven", Voice(name, 200, high, FLITE)),
+    ]
+
+    slow, fast = speak(jobs, RATE_HZ, cache=tmp_path)
+
+    assert 0.3 < len(fast) / len(slow) < 0.7
+    assert 0.2 < len(fast) / RATE_HZ < 1.0
+
+
+def test_a_voice_of_flite_stays_in_its_pitch() -> None:
+    """A man's voice is not raised to a woman's, nor the other way round."""
+    rng = np.random.default_rng(0)
+    voices = [draw_flite_voice(rng) for _ in range(200)]
+
+    assert set(FLITE_VOICES) == {voice.name for voice in voices}
+    for voice in voices:
+        low, high = FLITE_VOICES[voice.name]
+        assert low <= voice.pitch < high
+
+
 def test_without_espeak_the_way_out_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,8 +110,8 @@ def test_without_espeak_the_way_out_is_named(
         speak([("one", Voice("en-us+f1", 150, 50))], RATE_HZ, cache=tmp_path)
 
     assert (
-        "espeak-ng is not installed; run: apt-get install espeak-ng, or train on"
-        " recordings alone with synthetic=0"
+        "espeak-ng is not installed; run: apt-get install espeak-ng, or train without"
+        " it: synthetic=0"
     ) == str(caught.value)
 
 
@@ -77,7 +122,7 @@ def test_a_voice_that_there_is_not_is_one_line(tmp_path: Path, espeak: str) -> N
 
     assert (
         "espeak-ng qq: failed: Error: The specified espeak-ng voice does not exist.;"
-        " train on recordings alone with synthetic=0" == str(caught.value)
+        " train without it: synthetic=0" == str(caught.value)
     )
 
 

@@ -36,9 +36,11 @@ class DigitsRecipe(Recipe):
     chunk_frames: int = 12
     """Frames of 10 ms per step of the exported network; a multiple of 3."""
     synthetic: int = 6000
-    """Clips made by espeak-ng; 0 for recordings alone."""
+    """Clips made by espeak-ng and flite; 0 for recordings alone."""
+    flite: float = 0.4
+    """Part of those clips that flite makes, out of the recordings of four people."""
     foreign: float = 0.5
-    """Part of those clips that have the accent of another language."""
+    """Part of espeak-ng's clips that have the accent of another language."""
     other_speech: float = 0.0
     """Part of the steps that show other English words, by some 200 more speakers."""
     vocabulary: tuple[str, ...] = DIGITS
@@ -55,6 +57,7 @@ class DigitsRecipe(Recipe):
             dropout=(0, 0.95),
             chunk_frames=(STRIDE_FRAMES, 999),
             synthetic=(0, 10**6),
+            flite=(0, 1),
             foreign=(0, 1),
             other_speech=(0, 1),
         )

@@ -40,7 +40,13 @@ from training.speech import (
     read_clip,
     read_table,
 )
-from training.synthetic_speech import VARIANTS, Voice, draw_voice, speak
+from training.synthetic_speech import (
+    VARIANTS,
+    Voice,
+    draw_flite_voice,
+    draw_voice,
+    speak,
+)
 from training.task import Task
 
 N_JOINED = (0.5, 0.2, 0.2, 0.1)
@@ -84,7 +90,8 @@ class DigitsTask(Task):
     """Sound in, digit words out; scored by words right on unseen voices.
 
     Without `data`: free-spoken-digit (its speaker-disjoint training part), the digit
-    strings of speechocean762 (training part) and espeak-ng, native and with accents;
+    strings of speechocean762 (training part), flite, and espeak-ng, native and with
+    accents;
     with `other_speech`, other words out of speechocean762 and wuw-corpus-ii as well.
     Scored on speechocean762's dev strings and on espeak-ng voices that training has
     not heard.
@@ -234,12 +241,14 @@ class DigitsTask(Task):
         rng = np.random.default_rng((self.recipe.seed, 1))
         voices = [v for v in VARIANTS if v not in HELD_OUT_VARIANTS]
         spoken: list[list[Spoken]] = []
-        for n_clips, variants in (
-            (self.recipe.synthetic, voices),
-            (N_SYNTHETIC_HELD_OUT, HELD_OUT_VARIANTS),
+        for n_clips, variants, flite in (
+            (self.recipe.synthetic, voices, self.recipe.flite),
+            (N_SYNTHETIC_HELD_OUT, HELD_OUT_VARIANTS, 0.0),
         ):
             texts = [_draw_text(rng) for _ in range(n_clips)]
-            jobs = [self._job(rng, text, variants) for text in texts]
+            n_flite = round(flite * n_clips)
+            jobs = [(text, draw_flite_voice(rng)) for text in texts[:n_flite]]
+            jobs += [self._job(rng, text, variants) for text in texts[n_flite:]]
             spoken.append(list(zip(speak(jobs, rate_hz), texts, strict=True)))
         return spoken[0], spoken[1]
 
@@ -262,7 +271,7 @@ class DigitsTask(Task):
             alike.append([Clip(oversample(samples, rate_hz), text)])
         self._words.extend([Group(0.4, words)] if words else [])
         self._strings.extend([Group(0.3, strings)] if strings else [])
-        self._heard.append(f"{len(heard)} clips by espeak-ng")
+        self._heard.append(f"{len(heard)} synthetic clips")
         for samples, text in scored:
             self._held_out.append(("synthetic", self._clean_features(samples), text))
 
