@@ -11,6 +11,7 @@ from edge_runtime.bundle import Bundle, ModelFile, Signature
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
 from edge_runtime.errors import SettingError
 from edge_runtime.first_run import FirstRun, measure_first_run
+from edge_runtime.loop import calls
 from edge_runtime.sample_inputs import sample_inputs
 
 MILLISECONDS_PER_SECOND = 1000
@@ -46,7 +47,7 @@ class LatencyReport:
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: one entry point of one model file on one engine."""
+    """What is measured: one call of one model file on one engine."""
 
     bundle: Bundle
     engine: str
@@ -120,7 +121,7 @@ def choose_cases(
     """Return what there is to measure.
 
     A precision of None means every model file of an engine's format. A depth of None
-    means every entry point.
+    means every call.
     """
     return [
         Case(bundle, engine, model, signature, threads)
@@ -128,7 +129,7 @@ def choose_cases(
         for model in bundle.models
         if model.format == FORMAT_OF_ENGINE[engine]
         and precision in (None, model.precision)
-        for signature in model.signatures
+        for signature in calls(model)
         if depth in (None, signature.depth)
     ]
 

@@ -47,6 +47,7 @@ from edge_runtime.bundle_reader import (
 )
 from edge_runtime.errors import BundleError
 from edge_runtime.json_fields import Field, parse_json, refusal
+from edge_runtime.loop_check import check_loops
 
 __all__ = [
     "BUNDLES",
@@ -89,7 +90,7 @@ class Bundle:
     files: tuple[ListedFile, ...]
     models: tuple[ModelFile, ...]
     depths: tuple[int, ...]
-    """How often the block may run, shallowest first; empty but for pictures."""
+    """How often the block may run, shallowest first; empty where there is no dial."""
 
     states: tuple[StateSpec, ...]
     picture: PictureSpec | None
@@ -225,6 +226,7 @@ def _check_parts(bundle: Bundle, file: str) -> None:
     check_names(file, bundle.files, bundle.models, (MANIFEST, SIGNATURE))
     check_fingerprint(file, bundle.fingerprint, bundle.models)
     check_states(file, bundle.states)
+    check_loops(file, bundle.models)
     given = {"picture": bundle.picture, "speech": bundle.speech}
     for task, spec in given.items():
         if (spec is not None) != (task == bundle.task):
@@ -238,6 +240,13 @@ def _check_parts(bundle: Bundle, file: str) -> None:
         check_picture(file, bundle.models, bundle.depths, bundle.picture)
         if bundle.states:
             raise refusal(file, "states", "given", 'an empty list for task "picture"')
+    elif bundle.task == "model":
+        for model in bundle.models:
+            depths = () if model.loop is None else model.loop.depths
+            if depths != bundle.depths:
+                raise refusal(
+                    file, "depths", f"{bundle.depths}", f"those of the loop, {depths}"
+                )
     elif bundle.depths:
         expected = f'an empty list for task "{bundle.task}"'
         raise refusal(file, "depths", "given", expected)

@@ -16,6 +16,7 @@ from edge_runtime.bundle_parts import (
     TensorSpec,
 )
 from edge_runtime.json_fields import refusal
+from edge_runtime.loop import calls
 
 T = TypeVar("T")
 
@@ -100,13 +101,16 @@ def check_picture(
                 f" {(picture.tile_px - picture.multiple_px) // 2}",
             )
     for place, model in _placed("models", models):
-        _check_dial(file, place, model, depths)
-        for below, signature in _placed(f"{place}.signatures", model.signatures):
+        offered = calls(model)
+        _check_dial(file, place, offered, depths)
+        for below, signature in _placed(f"{place}.signatures", offered):
             _check_picture_signature(file, below, signature, picture.tile_px)
 
 
-def _check_dial(file: str, place: str, model: ModelFile, depths: Sequence[int]) -> None:
-    found = [(signature.name, signature.depth) for signature in model.signatures]
+def _check_dial(
+    file: str, place: str, offered: Sequence[Signature], depths: Sequence[int]
+) -> None:
+    found = [(signature.name, signature.depth) for signature in offered]
     expected = [(f"depth_{depth}", depth) for depth in depths]
     if sorted(found, key=str) != sorted(expected, key=str):
         raise refusal(
@@ -143,7 +147,7 @@ def check_speech(
 ) -> None:
     """Refuse speech models whose step does not fit the constants and the states."""
     for place, model in _placed("models", models):
-        found = [(signature.name, signature.depth) for signature in model.signatures]
+        found = [(signature.name, signature.depth) for signature in calls(model)]
         if found != [(SPEECH_SIGNATURE, None)]:
             raise refusal(
                 file,

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import BundleError
-
 TASKS = ("picture", "speech", "model")
 """The last is a model of the user's own, about whose tensors nothing is known."""
 ENDINGS = {"tflite": ".tflite", "pte": ".pte"}
@@ -110,6 +108,39 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """How entry points make a network of any depth: one step, run again and again.
+
+    `before` gives the stream, `step` takes one and gives the next, and `after` makes
+    the outputs of the last. Stream and position are handed on inside the engine; all
+    other inputs are the caller's, by name.
+    """
+
+    before: str
+    """Entry point; its one output is the stream."""
+
+    step: str
+    """Entry point; its one output is the next stream."""
+
+    after: str
+    """Entry point."""
+
+    stream: str
+    """Input of `step` and `after`."""
+
+    position: str | None
+    """Input of `step` that tells how many steps were before it, int32 (1,); None for
+    one that does not ask."""
+
+    exit: str | None
+    """Input of `after` that tells which of `depths` it ends, int32 (1,), from 0; None
+    for one that does not ask."""
+
+    depths: tuple[int, ...]
+    """How many steps are on offer, rising."""
+
+
+@dataclass(frozen=True)
 class SharedWeight:
     """One weight of the source module and its bytes in one model file."""
 
@@ -187,19 +218,14 @@ class ModelFile:
     """Package to version."""
 
     signatures: tuple[Signature, ...]
+    """The entry points that the file has."""
+
+    loop: Loop | None
+    """How they make one network of many depths; None where each stands for itself."""
+
     sharing: Sharing
     parity: tuple[Parity, ...]
     metrics: tuple[Metric, ...]
-
-    def signature(self, name: str) -> Signature:
-        """Return the entry point `name`; raises BundleError naming those there are."""
-        for signature in self.signatures:
-            if signature.name == name:
-                return signature
-        raise BundleError(
-            f'{self.path}: no entry point "{name}", expected one of'
-            f" {' '.join(signature.name for signature in self.signatures)}"
-        )
 
 
 @dataclass(frozen=True)

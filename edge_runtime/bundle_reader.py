@@ -15,6 +15,7 @@ from edge_runtime.bundle_parts import (
     Fingerprint,
     Licence,
     ListedFile,
+    Loop,
     Metric,
     ModelFile,
     Parity,
@@ -94,6 +95,7 @@ def read_model(field: Field, folder: Path) -> ModelFile:
         "quantization",
         "converters",
         "signatures",
+        "loop",
         "sharing",
         "parity",
         "metrics",
@@ -114,6 +116,7 @@ def read_model(field: Field, folder: Path) -> ModelFile:
             for package, version in fields["converters"].mapping().items()
         },
         signatures=fields["signatures"].list_of(_read_signature, at_least=1),
+        loop=fields["loop"].or_null(_read_loop),
         sharing=_read_sharing(fields["sharing"]),
         parity=fields["parity"].list_of(_read_parity, at_least=1),
         metrics=fields["metrics"].list_of(read_metric),
@@ -127,6 +130,21 @@ def _read_signature(field: Field) -> Signature:
         depth=fields["depth"].or_null(_positive),
         inputs=_read_tensors(fields["inputs"]),
         outputs=_read_tensors(fields["outputs"]),
+    )
+
+
+def _read_loop(field: Field) -> Loop:
+    fields = field.object(
+        "before", "step", "after", "stream", "position", "exit", "depths"
+    )
+    return Loop(
+        before=read_name(fields["before"]),
+        step=read_name(fields["step"]),
+        after=read_name(fields["after"]),
+        stream=fields["stream"].text(),
+        position=fields["position"].or_null(Field.text),
+        exit=fields["exit"].or_null(Field.text),
+        depths=read_depths(fields["depths"]),
     )
 
 

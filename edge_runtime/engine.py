@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import Signature, TensorSpec
+from edge_runtime.bundle_parts import Loop
 from edge_runtime.errors import EngineError
+from edge_runtime.loop import LoopRun, offered
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Engine(ABC):
         where: str,
         signatures: Sequence[Signature],
         threads: int,
+        loop: Loop | None = None,
     ) -> None:
         self.name = name
         """As in `--engine`."""
@@ -53,6 +56,10 @@ class Engine(ABC):
         self.where = where
         """The model file's name; error messages start with it."""
         self._signatures = {signature.name: signature for signature in signatures}
+        self._loop = loop
+        self._calls = {
+            call.name: call for call in (*signatures, *offered(signatures, loop))
+        }
         self._lock = threading.Lock()
         self._closed = False
 
@@ -65,7 +72,7 @@ class Engine(ABC):
     def run(
         self, signature: str, inputs: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Return the outputs of one entry point by name.
+        """Return the outputs of one entry point, or of `depth_N` of a loop, by name.
 
         `inputs` holds every input by name, in exactly the dtype and shape that the
         bundle states, in any memory order. Outputs are fresh arrays.
@@ -73,12 +80,12 @@ class Engine(ABC):
         Raises EngineError for an unknown entry point, for inputs that do not fit,
         after close(), and where the engine itself fails.
         """
-        spec = self._signature(signature)
+        spec = self._find(signature)
         arrays = _in_order(f"{self.where}: {signature}", spec.inputs, inputs)
         with self._lock:
             if self._closed:
                 raise EngineError(f"{self.where}: the {self.name} engine is closed")
-            outputs = self._call(spec, arrays)
+            outputs = self._outputs(spec, arrays)
         return {
             tensor.name: output
             for tensor, output in zip(spec.outputs, outputs, strict=True)
@@ -117,13 +124,29 @@ class Engine(ABC):
     def _release(self) -> None:
         """Free what the model holds; called once."""
 
-    def _signature(self, name: str) -> Signature:
-        if name not in self._signatures:
+    def _call_loop(self, run: LoopRun) -> Sequence[NDArray[Any]]:
+        """Return what the loop's last part gives; an engine may spare the copies."""
+        (stream,) = self._call(run.before, run.arguments(run.before))
+        for position in range(run.depth):
+            (stream,) = self._call(run.step, run.arguments(run.step, stream, position))
+        return self._call(run.after, run.arguments(run.after, stream))
+
+    def _outputs(
+        self, spec: Signature, arrays: tuple[NDArray[Any], ...]
+    ) -> Sequence[NDArray[Any]]:
+        if self._loop is None or spec.name in self._signatures:
+            return self._call(spec, arrays)
+        given = {t.name: a for t, a in zip(spec.inputs, arrays, strict=True)}
+        assert spec.depth is not None  # as `offered` makes it
+        return self._call_loop(LoopRun(self._loop, self._signatures, spec.depth, given))
+
+    def _find(self, name: str) -> Signature:
+        if name not in self._calls:
             raise EngineError(
                 f'{self.where}: no entry point "{name}", expected one of'
-                f" {' '.join(self._signatures)}"
+                f" {' '.join(self._calls)}"
             )
-        return self._signatures[name]
+        return self._calls[name]
 
 
 def check_agreement(

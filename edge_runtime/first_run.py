@@ -15,6 +15,7 @@ from pathlib import Path
 from edge_runtime.bundle import Bundle, ModelFile
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import EngineError, TiedgeError
+from edge_runtime.loop import find_call
 from edge_runtime.sample_inputs import sample_inputs
 
 STATUS = Path("/proc/self/status")
@@ -71,7 +72,7 @@ def run_once(words: Sequence[str]) -> FirstRun:
     """Open and run what `words` say, in this process."""
     folder, model_format, precision, name, signature, threads = words
     model = Bundle.open(Path(folder)).model(model_format, precision)
-    inputs = sample_inputs(model.signature(signature), seed=0)
+    inputs = sample_inputs(find_call(model, signature), seed=0)
     started = time.perf_counter()
     with open_engine(name, model, int(threads)) as engine:
         engine.run(signature, inputs)

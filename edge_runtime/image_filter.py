@@ -109,6 +109,10 @@ class ImageFilter:
                 restored[row.in_picture, column.in_picture] = kept
         return restored
 
+    def n_tiles(self, n_rows: int, n_columns: int, depth: int) -> int:
+        """Return in how many runs of the network a picture is restored."""
+        return len(self._spans(n_rows, depth)) * len(self._spans(n_columns, depth))
+
     def estimate_sigma(self, picture: NDArray[np.float32]) -> float:
         """Return the noise level to restore a picture with, judged from it alone.
 

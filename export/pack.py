@@ -102,6 +102,7 @@ def _build(
             Signature(entry.name, entry.depth, entry.inputs, entry.outputs)
             for entry in plan.entry_points
         ),
+        loop=plan.loop,
         sharing=Sharing(
             report.unique_bytes,
             report.stored_bytes,
@@ -258,6 +259,7 @@ def _model_json(built: _Built) -> dict[str, Any]:
         "quantization": model.quantization,
         "converters": dict(model.converters),
         "signatures": [asdict(signature) for signature in model.signatures],
+        "loop": None if model.loop is None else asdict(model.loop),
         "sharing": built.report.to_json(model.sharing.allowed_duplicate_bytes),
         "parity": [asdict(row) for row in model.parity],
         "metrics": [asdict(row) for row in model.metrics],

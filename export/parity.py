@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edge_runtime.bundle_parts import ModelFile, Parity
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engine
 from edge_runtime.errors import ParityError
-from export.plan import Arrays, EntryPoint, Plan
+from export.dial import module_outputs, run_modules
+from export.plan import Arrays, Plan
 
 FP32_RELATIVE_ERROR = 1e-4
 """Largest allowed difference of an fp32 file, by the output's largest magnitude."""
@@ -48,8 +48,9 @@ class _Difference:
 def prove_parity(plan: Plan, model: ModelFile) -> tuple[Parity, ...]:
     """Return how far each installed engine is from the module, on held-out inputs.
 
-    Every entry point meets every held-out input; a row tells of the output that is
-    worst, so that a large one that is right cannot hide a small one that is wrong.
+    Every entry point meets every held-out input, and so does every depth of a loop; a
+    row tells of the output that is worst, so that a large one that is right cannot hide
+    a small one that is wrong.
     Raises ParityError where an output is not finite, where an fp32 file is off by
     FP32_RELATIVE_ERROR or more, or an int8 file's signal-to-noise ratio is below the
     plan's floor; and where no engine for the format is installed.
@@ -61,25 +62,45 @@ def prove_parity(plan: Plan, model: ModelFile) -> tuple[Parity, ...]:
             f"{model.path.name}: no engine is installed that runs .{model.format}"
             f" files; install one of {' '.join(known)}"
         )
-    expected = [
-        [module_outputs(entry, inputs) for inputs in entry.held_out]
+    proofs = _proofs(plan)
+    return tuple(_prove(plan, model, engine, proofs) for engine in engines)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """Inputs of one call, and what the module makes of them."""
+
+    call: str
+    inputs: Arrays
+    expected: Arrays
+
+
+def _proofs(plan: Plan) -> list[_Proof]:
+    proofs = [
+        _Proof(entry.name, inputs, module_outputs(entry, inputs))
         for entry in plan.entry_points
+        for inputs in entry.held_out
     ]
-    return tuple(_prove(plan, model, engine, expected) for engine in engines)
+    if plan.loop is not None:
+        proofs += [
+            _Proof(f"depth_{depth}", asked, expected)
+            for asked in plan.asked
+            for depth, expected in run_modules(
+                plan.entry_points, plan.loop, asked
+            ).items()
+        ]
+    return proofs
 
 
-def _prove(
-    plan: Plan, model: ModelFile, name: str, expected: Sequence[Sequence[Arrays]]
-) -> Parity:
+def _prove(plan: Plan, model: ModelFile, name: str, proofs: Sequence[_Proof]) -> Parity:
     differences: dict[tuple[str, str], _Difference] = defaultdict(_Difference)
     with open_engine(name, model) as engine:
-        for entry, wanted in zip(plan.entry_points, expected, strict=True):
-            for inputs, outputs in zip(entry.held_out, wanted, strict=True):
-                found = engine.run(entry.name, inputs)
-                for tensor, values in outputs.items():
-                    _check_finite("the module", entry, tensor, values)
-                    _check_finite(model.path.name, entry, tensor, found[tensor])
-                    differences[entry.name, tensor].add(values, found[tensor])
+        for proof in proofs:
+            found = engine.run(proof.call, proof.inputs)
+            for tensor, values in proof.expected.items():
+                _check_finite("the module", proof.call, tensor, values)
+                _check_finite(model.path.name, proof.call, tensor, found[tensor])
+                differences[proof.call, tensor].add(values, found[tensor])
         parity = Parity(
             engine=name,
             engine_version=engine.version,
@@ -94,11 +115,9 @@ def _prove(
     return parity
 
 
-def _check_finite(
-    where: str, entry: EntryPoint, tensor: str, found: NDArray[Any]
-) -> None:
+def _check_finite(where: str, call: str, tensor: str, found: NDArray[Any]) -> None:
     if not np.isfinite(found).all():
-        raise ParityError(f"{where}: {entry.name}: output {tensor!r} is not finite")
+        raise ParityError(f"{where}: {call}: output {tensor!r} is not finite")
 
 
 def _check_parity(plan: Plan, model: ModelFile, parity: Parity) -> None:
@@ -114,13 +133,3 @@ def _check_parity(plan: Plan, model: ModelFile, parity: Parity) -> None:
             f"{where}: signal-to-noise ratio {parity.snr_db:.1f} dB, expected at least"
             f" {plan.int8_snr_floor_db:g}: int8 costs too much"
         )
-
-
-@torch.no_grad()
-def module_outputs(entry: EntryPoint, inputs: Arrays) -> Arrays:
-    """Return what the source module computes, by output name."""
-    values = entry.module(*(torch.from_numpy(inputs[t.name]) for t in entry.inputs))
-    return {
-        tensor.name: np.asarray(value.numpy())
-        for tensor, value in zip(entry.outputs, values, strict=True)
-    }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.engine import Engine
 from export.audit import SourceWeight
 from export.prepare import identity
@@ -77,6 +77,11 @@ class Plan:
     speech, source, licence, training_data."""
     card: str
     """CARD.md up to the measured tables."""
+    loop: Loop | None = None
+    """How the entry points make one network of many depths; None without a dial."""
+    asked: tuple[Arrays, ...] = ()
+    """With a loop, held-out inputs of it as a whole; parity is proved on them at every
+    depth."""
 
 
 def source_weights(module: nn.Module) -> tuple[SourceWeight, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
+from edge_runtime.bundle_parts import Loop
 from export.plan import Plan
 from export.quiet import quiet
 from export.ranges import extremes
@@ -55,12 +57,41 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan) -> TfliteDraft:
             algorithm_key="min_max_uniform_quantize",
             op_config=config,
         )
+    for name in _step_lookups(draft.data, plan.loop):
+        recipe.add_quantization_config(
+            regex=re.escape(name),
+            operation_name=Operator.EMBEDDING_LOOKUP,
+            algorithm_key="no_quantize",
+        )
     with quiet():
         tool = quantizer.Quantizer(bytearray(draft.data))
         tool.load_quantization_recipe(recipe.get_quantization_recipe())
         ranges = _ranges(tool, draft, plan) if static else None
         quantized = bytes(tool.quantize(ranges).quantized_model)
     return replace(draft, data=quantized)
+
+
+def _step_lookups(data: bytes, loop: Loop | None) -> set[str]:
+    """Return the results of looking up what is each step's own, in a loop.
+
+    These few numbers stay float: a scale per row would round the biases of a step by
+    the largest of them.
+    """
+    if loop is None:
+        return set()
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    told = set()
+    for part, number in ((loop.step, loop.position), (loop.after, loop.exit)):
+        if number is not None:
+            inputs = interpreter.get_signature_runner(part).get_input_details()
+            told.add((part, inputs[number]["index"]))
+    return {
+        graph.tensors[operator.outputs[0]].name
+        for graph in read_tflite(data).graphs
+        for operator in graph.operators
+        if operator.name == Operator.EMBEDDING_LOOKUP.value
+        and (graph.name, operator.inputs[0]) in told
+    }
 
 
 def _ranges(

@@ -9,6 +9,7 @@ from typing import Any
 from tests.sample_bundles import (
     SOME_SHA256,
     Json,
+    loop_manifest,
     model,
     picture_manifest,
     picture_signatures,
@@ -335,6 +336,79 @@ def _two_models(second: str, precision: str) -> Json:
     )
 
 
+LOOP: Place = (*MODEL, "loop")
+
+
+def _wrong_loop(
+    place: Place, value: Any, message: str, *, schema_sees_it: bool = False
+) -> Malformed:
+    return Malformed(
+        place, value, f"models[0].loop{message}{AGAIN}", schema_sees_it, loop_manifest
+    )
+
+
+LOOPS = [
+    _wrong_loop(
+        (*LOOP, "step"),
+        "head",
+        " is of head head tail, expected the file's entry points, each once: head step"
+        " tail",
+    ),
+    _wrong_loop(
+        (*LOOP, "stream"),
+        "h",
+        ' is of "h", expected an input of "step": stream position',
+    ),
+    _wrong_loop(
+        (*MODEL, "signatures", 1, "outputs", 0, "shape"),
+        [1, 16, 16, 8],
+        ': the stream of "step" is "next_stream" float32 (1, 16, 16, 8), expected one'
+        " float32 (1, 16, 16, 4)",
+    ),
+    _wrong_loop(
+        (*MODEL, "signatures", 2, "inputs", 2, "dtype"),
+        "float32",
+        ': "exit" is float32 (1,), expected int32 (1,)',
+    ),
+    _wrong_loop(
+        (*MODEL, "signatures", 0, "inputs", 1, "name"),
+        "stream",
+        ': "stream" is an input from outside, too, expected a name of its own',
+    ),
+    _wrong_loop(
+        (*MODEL, "signatures", 2, "inputs", 1, "maximum"),
+        3.0,
+        ': "picture" is float32 (1, 32, 32, 3) in one part and float32 (1, 32, 32,'
+        " 3) in another, expected one type, shape and range",
+    ),
+    _wrong_loop(
+        (*LOOP, "depths"),
+        [],
+        ".depths is empty, expected at least one depth",
+        schema_sees_it=True,
+    ),
+    _wrong_loop(
+        (*LOOP, "depths"),
+        [2, 1],
+        ".depths is [2, 1], expected different depths in rising order",
+    ),
+    _wrong_loop(
+        (*LOOP, "before"),
+        "../head",
+        '.before is "../head", expected a name of letters, digits, dots, dashes and'
+        " underscores",
+        schema_sees_it=True,
+    ),
+    Malformed(
+        (*LOOP, "depths"),
+        [1, 3],
+        "models[0].signatures is depth_1 (depth 1), depth_3 (depth 3), expected"
+        f" depth_1 (depth 1), depth_2 (depth 2){AGAIN}",
+        schema_sees_it=False,
+        make=loop_manifest,
+    ),
+]
+
 CROSS_CHECKS = [
     Malformed(
         ("files", 0, "path"),
@@ -508,4 +582,4 @@ CROSS_CHECKS = [
     ),
 ]
 
-MALFORMED = [*FIELDS, *KEYS, *CROSS_CHECKS]
+MALFORMED = [*FIELDS, *KEYS, *LOOPS, *CROSS_CHECKS]

@@ -48,6 +48,7 @@ def model(path: str, signatures: list[Json], **changes: Any) -> Json:
         "quantization": "none",
         "converters": {"litert-torch": "0.10.0"},
         "signatures": signatures,
+        "loop": None,
         "sharing": {
             "unique_bytes": 96,
             "stored_bytes": 96,
@@ -91,6 +92,58 @@ def picture_signatures(depths: tuple[int, ...], tile_px: int) -> list[Json]:
         }
         for depth in depths
     ]
+
+
+def loop_signatures(tile_px: int) -> list[Json]:
+    """Return the entry points of a picture loop: head, step and tail."""
+    ((picture, sigma),) = [s["inputs"] for s in picture_signatures((1,), tile_px)]
+    ((restored,),) = [s["outputs"] for s in picture_signatures((1,), tile_px)]
+    stream = (1, tile_px // 2, tile_px // 2, 4)
+    number = {"dtype": "int32"}
+    return [
+        {
+            "name": name,
+            "depth": None,
+            "inputs": inputs,
+            "outputs": [output],
+        }
+        for name, inputs, output in (
+            ("head", [picture, sigma], tensor("stream", stream, "BYXC")),
+            (
+                "step",
+                [
+                    tensor("stream", stream, "BYXC"),
+                    tensor("position", (1,), "B") | number,
+                ],
+                tensor("next_stream", stream, "BYXC"),
+            ),
+            (
+                "tail",
+                [
+                    tensor("stream", stream, "BYXC"),
+                    picture,
+                    tensor("exit", (1,), "B") | number,
+                ],
+                restored,
+            ),
+        )
+    ]
+
+
+def loop_manifest() -> Json:
+    """Return a picture bundle whose depths are runs of one step."""
+    loop = {
+        "before": "head",
+        "step": "step",
+        "after": "tail",
+        "stream": "stream",
+        "position": "position",
+        "exit": "exit",
+        "depths": [1, 2],
+    }
+    return picture_manifest(
+        models=[model("sample.tflite", loop_signatures(32), loop=loop)]
+    )
 
 
 def _manifest(task: str, models: list[Json], **changes: Any) -> Json:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.rounding import ConvRounding
 from training.sharing import RepeatedBlock
 
 UNSHUFFLE_PX = 2
@@ -17,27 +18,26 @@ UNSHUFFLE_PX = 2
 class Denoiser(nn.Module):
     """Estimates the noise of a picture and takes it away, at any offered depth.
 
-    One head, one block repeated `depth` times, and one tail used by every depth.
-    The tail's bias is each offered depth's own; head and block have none that is
-    shared: static int8 stores a bias at the scale of the input that it meets, so a
-    shared one would be stored once per use.
+    One head, one block repeated `depth` times, and one tail used by every depth. Each
+    offered depth has a bias of its own behind the tail.
     """
 
     def __init__(
         self,
         channels: int = 48,
         depths: Sequence[int] = (1, 2, 4, 8),
-        reach: Sequence[int] = (1,) * 8,
+        *,
+        rounding: bool = False,
     ) -> None:
         super().__init__()
         self.depths = tuple(depths)
         folded = 3 * UNSHUFFLE_PX**2
         self.head = nn.Conv2d(folded + 1, channels, 3, padding=1, bias=False)
-        self.body = RepeatedBlock(channels, reach)
+        self.body = RepeatedBlock(channels, self.depths[-1], rounding=rounding)
         self.tail = nn.Conv2d(channels, folded, 3, padding=1, bias=False)
-        self.tail_bias = nn.ParameterList(
-            [nn.Parameter(torch.zeros(folded)) for _ in self.depths]
-        )
+        self.tail_bias = nn.Parameter(torch.zeros(len(self.depths), folded))
+        self.head_rounding = ConvRounding(enabled=rounding)
+        self.tail_rounding = ConvRounding(enabled=rounding)
 
     def receptive_radius_px(self, depth: int) -> int:
         """How far, in picture pixels, an output pixel sees at `depth`."""
@@ -46,8 +46,8 @@ class Denoiser(nn.Module):
 
     def at_depth(self, picture: Tensor, sigma: Tensor, depth: int) -> Tensor:
         """Return the clean picture at one depth; shapes as for `forward`."""
-        h = self.body(self.head(_fold(picture, sigma)), depth)
-        return picture - F.pixel_shuffle(self.noise(h, depth), UNSHUFFLE_PX)
+        h = self.body(self._stream(picture, sigma), depth)
+        return self._exit(picture, h, depth)
 
     def forward(self, picture: Tensor, sigma: Tensor) -> list[Tensor]:
         """Return the clean picture, (B, 3, Y, X), unclipped, at every offered depth.
@@ -55,17 +55,22 @@ class Denoiser(nn.Module):
         `picture` is (B, 3, Y, X) in 0–1 before noise, Y and X even; `sigma` is the
         noise's standard deviation on the same scale, (B, 1, 1, 1).
         """
-        stream = self.body.steps(self.head(_fold(picture, sigma)), self.depths[-1])
+        stream = self.body.steps(self._stream(picture, sigma), self.depths[-1])
         return [
-            picture - F.pixel_shuffle(self.noise(h, depth), UNSHUFFLE_PX)
+            self._exit(picture, h, depth)
             for depth, h in enumerate(stream, start=1)
             if depth in self.depths
         ]
 
-    def noise(self, h: Tensor, depth: int) -> Tensor:
-        """Return the noise, folded, (B, 12, Y/2, X/2), that the stream shows."""
-        bias = self.tail_bias[self.depths.index(depth)]
-        return F.conv2d(h, self.tail.weight, bias, padding=1)
+    def _stream(self, picture: Tensor, sigma: Tensor) -> Tensor:
+        """Return the stream, (B, C, Y/2, X/2), before the first step."""
+        stream: Tensor = self.head_rounding(_fold(picture, sigma), self.head)
+        return stream
+
+    def _exit(self, picture: Tensor, h: Tensor, depth: int) -> Tensor:
+        bias = self.tail_bias[self.depths.index(depth)][:, None, None]
+        noise = self.tail_rounding(h, self.tail) + bias  # (B, 12, Y/2, X/2)
+        return picture - F.pixel_shuffle(noise, UNSHUFFLE_PX)
 
 
 def _fold(picture: Tensor, sigma: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ class WeightUse:
     n_parameters: int
     uses: int
     """Operators that read it in one run; a fused GRU is one operator."""
+    n_read: int
+    """Parameters that they read together: a row of a table is less than the table."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class SharingReport:
     @property
     def effective_parameters(self) -> int:
         """Parameters that the same computation would need without sharing."""
-        return sum(weight.n_parameters * weight.uses for weight in self.weights)
+        return sum(weight.n_read for weight in self.weights)
 
     def table(self) -> str:
         """Return the report as lines of text."""
@@ -71,7 +73,8 @@ def sharing_report(module: nn.Module, run: Callable[[], object]) -> SharingRepor
     names: dict[int, list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         names.setdefault(_storage(parameter), []).append((name, parameter))
-    with torch.no_grad(), _UseCounter(set(names)) as counter:
+    sizes = {storage: named[0][1].numel() for storage, named in names.items()}
+    with torch.no_grad(), _UseCounter(sizes) as counter:
         run()
     return SharingReport(
         tuple(
@@ -81,6 +84,7 @@ def sharing_report(module: nn.Module, run: Callable[[], object]) -> SharingRepor
                 shape=tuple(named[0][1].shape),
                 n_parameters=named[0][1].numel(),
                 uses=counter.uses[storage],
+                n_read=counter.n_read[storage],
             )
             for storage, named in names.items()
         )
@@ -88,12 +92,16 @@ def sharing_report(module: nn.Module, run: Callable[[], object]) -> SharingRepor
 
 
 class _UseCounter(TorchFunctionMode):
-    """Counts the outermost torch functions that read each watched storage."""
+    """Counts the outermost torch functions that read each watched storage.
 
-    def __init__(self, watched: set[int]) -> None:
+    `sizes` maps a storage to how many parameters it holds.
+    """
+
+    def __init__(self, sizes: Mapping[int, int]) -> None:
         super().__init__()
         self.uses: Counter[int] = Counter()
-        self._watched = watched
+        self.n_read: Counter[int] = Counter()
+        self._sizes = sizes
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -101,8 +109,11 @@ class _UseCounter(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         made = {_storage(tensor) for tensor in _tensors(result)}
         if made:  # asking for a shape returns no tensor and reads nothing
-            read = {_storage(tensor) for tensor in _tensors((args, kwargs))}
-            self.uses.update((read & self._watched) - made)
+            read = {_storage(t): t.numel() for t in _tensors((args, kwargs))}
+            for storage in read.keys() & self._sizes.keys() - made:
+                self.uses[storage] += 1
+                # A view that repeats a weight reads no more than the weight.
+                self.n_read[storage] += min(read[storage], self._sizes[storage])
         return result
 
 

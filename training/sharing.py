@@ -8,52 +8,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.rounding import ConvRounding
+
 
 class RepeatedBlock(nn.Module):
     """One residual block of two 3×3 convolutions, run again and again.
 
     Step k computes
 
-        h = scale[k] * h + conv(relu(conv(h, first) + inner_bias[k]), second)
-            + outer_bias[k]
+        h = scale[k] * h + conv(relu(conv(h, first) + bias[k]), second)
 
-    The kernels `first` and `second` are shared by all steps; scale and biases are
-    each step's own. They stand where no exporter can fold them into a kernel, which
-    would store it once per step: a bias is the convolution's own operand, and the
-    scale acts on the stream beside the branch. (An affine right behind a shared
-    convolution became 18 distinct kernels in the file: measured. One in front of a
-    ReLU on the stream stays out of the kernels too, but trained to 0.4 dB less in
-    the same 1,000 steps.)
+    The kernels `first` and `second` are shared by all steps; scale and bias are each
+    step's own, a row each of two tables. So one step, given its rows, is a function
+    that a device can call as often as it likes. Both stand where no exporter can fold
+    them into a kernel, which would store it once per step. (An affine right behind a
+    shared convolution became 18 distinct kernels in the file: measured.)
 
-    `reach[k]` is the dilation of step k: the same kernel looks further.
+    With `rounding`, activations and kernels can be rounded as static int8 rounds them.
     """
 
-    def __init__(self, channels: int, reach: Sequence[int]) -> None:
+    def __init__(self, channels: int, n_steps: int, *, rounding: bool = False) -> None:
         super().__init__()
-        self.reach = tuple(reach)
-        self.first = nn.Conv2d(channels, channels, 3, bias=False)
-        self.second = nn.Conv2d(channels, channels, 3, bias=False)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         with torch.no_grad():
             self.second.weight.mul_(0.2)  # many residual steps start near identity
-        self.scale = _per_step(len(reach), torch.ones(channels, 1, 1))
-        self.inner_bias = _per_step(len(reach), torch.zeros(channels))
-        self.outer_bias = _per_step(len(reach), torch.zeros(channels))
+        self.scale = nn.Parameter(torch.ones(n_steps, channels))
+        self.bias = nn.Parameter(torch.zeros(n_steps, channels))
+        self.first_rounding = ConvRounding(enabled=rounding)
+        self.second_rounding = ConvRounding(enabled=rounding)
 
     def steps(self, h: Tensor, depth: int) -> Iterator[Tensor]:
         """Yield the stream, (B, C, Y, X), after each of the first `depth` steps."""
         for k in range(depth):
-            reach = self.reach[k]
-            branch = F.conv2d(
-                h, self.first.weight, self.inner_bias[k], padding=reach, dilation=reach
-            )
-            branch = F.conv2d(
-                F.relu(branch),
-                self.second.weight,
-                self.outer_bias[k],
-                padding=reach,
-                dilation=reach,
-            )
-            h = h * self.scale[k] + branch
+            branch = self.first_rounding(h, self.first)
+            branch = F.relu(branch + self.bias[k][:, None, None])
+            branch = self.second_rounding(branch, self.second)
+            h = h * self.scale[k][:, None, None] + branch
             yield h
 
     def forward(self, h: Tensor, depth: int) -> Tensor:
@@ -61,13 +52,10 @@ class RepeatedBlock(nn.Module):
         *_, last = self.steps(h, depth)
         return last
 
-    def radius(self, depth: int) -> int:
+    @staticmethod
+    def radius(depth: int) -> int:
         """How far, in pixels of its own grid, an output of `depth` steps sees."""
-        return 2 * sum(self.reach[:depth])
-
-
-def _per_step(n_steps: int, value: Tensor) -> nn.ParameterList:
-    return nn.ParameterList([nn.Parameter(value.clone()) for _ in range(n_steps)])
+        return 2 * depth
 
 
 class SharedGRU(nn.Module):

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import PictureError, SettingError, one_line
-from edge_runtime.image_filter import SIGMA, ImageFilter, open_filter
+from edge_runtime.frame_budget import FrameBudget, calm_seconds
+from edge_runtime.image_filter import (
+    N_CHANNELS,
+    SIGMA,
+    ImageFilter,
+    open_filter,
+    require_picture,
+)
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.pictures import (
     MAX_PICTURE_PX,
@@ -52,12 +59,46 @@ class Setting:
 
     sigma: float | None
     """Units of 255; None is an estimate of each picture's own."""
-    depth: int
+    depth: int | None
+    """None leaves it to `pace`."""
+    pace: Pace | None
+
+
+class Pace:
+    """Chooses each picture's depth so that so many are done in a second."""
+
+    def __init__(self, image_filter: ImageFilter, fps: float) -> None:
+        if not 0 < fps < float("inf"):
+            raise SettingError(f"fps: found {fps:g}, expected a number over 0")
+        self.fps = fps
+        side = require_picture(image_filter.bundle).tile_px
+        tile = np.zeros((side, side, N_CHANNELS), np.float32)
+        self._filter = image_filter
+        self._budget = FrameBudget(
+            1 / fps,
+            calm_seconds(
+                lambda depth: image_filter.apply(tile, SIGMA, depth),
+                image_filter.bundle.depths,
+            ),
+        )
+
+    def depth(self, n_rows: int, n_columns: int) -> int:
+        """Return the next picture's depth; its tiles share its time."""
+        deepest = self._filter.bundle.depths[-1]
+        self._n_tiles = self._filter.n_tiles(n_rows, n_columns, deepest)
+        self._budget.change(1 / self.fps / self._n_tiles)
+        return self._budget.depth
+
+    def took(self, seconds: float) -> None:
+        """Learn how long that picture took."""
+        self._budget.took(seconds / self._n_tiles)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Filter as the arguments say; 1 if a picture of a folder failed."""
     options = _parser().parse_args(arguments)
+    if options.fps is not None and options.depth is not None:
+        raise SettingError("--fps: chooses the depth itself; leave out --depth")
     jobs = plan(options.source, options.target)
     with open_filter(
         options.bundle, options.engine, options.precision, options.threads
@@ -72,6 +113,7 @@ def run(arguments: Sequence[str]) -> int:
             "engine": options.engine,
             "precision": options.precision,
             "depth": setting.depth,
+            "fps": None if setting.pace is None else setting.pace.fps,
             "threads": options.threads,
             "sigma": AUTO if setting.sigma is None else setting.sigma,
             "n_pictures": sum("error" not in row for row in rows),
@@ -138,7 +180,9 @@ def _setting(image_filter: ImageFilter, options: argparse.Namespace) -> Setting:
     """Return the checked setting, before any picture is read."""
     if options.sigma is not None:
         image_filter.check_sigma(options.sigma)
-    return Setting(options.sigma, image_filter.checked_depth(options.depth))
+    if options.fps is not None:
+        return Setting(options.sigma, None, Pace(image_filter, options.fps))
+    return Setting(options.sigma, image_filter.checked_depth(options.depth), None)
 
 
 def _filter(image_filter: ImageFilter, job: Job, setting: Setting) -> dict[str, Any]:
@@ -146,9 +190,14 @@ def _filter(image_filter: ImageFilter, job: Job, setting: Setting) -> dict[str, 
     sigma = setting.sigma
     if sigma is None:
         sigma = _estimate(image_filter, job.source, noisy)
+    depth = setting.depth
+    if setting.pace is not None:
+        depth = setting.pace.depth(*noisy.shape[:2])
     started = time.perf_counter()
-    restored = image_filter.apply(noisy, sigma, setting.depth)
+    restored = image_filter.apply(noisy, sigma, depth)
     seconds = time.perf_counter() - started
+    if setting.pace is not None:
+        setting.pace.took(seconds)
     write_picture(job.target, to_8_bits(restored))
     return {
         "source": str(job.source),
@@ -156,6 +205,7 @@ def _filter(image_filter: ImageFilter, job: Job, setting: Setting) -> dict[str, 
         "width_px": noisy.shape[1],
         "height_px": noisy.shape[0],
         "sigma": round(sigma, 2),
+        "depth": depth,
         "ms": round(seconds * MILLISECONDS_PER_SECOND, 3),
     }
 
@@ -177,7 +227,10 @@ def _filter_all(
     for number, job in enumerate(jobs, start=1):
         try:
             row = _filter(image_filter, job, setting)
-            told = f"{job.target}: sigma {row['sigma']:g}, {row['ms']:.0f} ms"
+            told = (
+                f"{job.target}: sigma {row['sigma']:g}, depth {row['depth']},"
+                f" {row['ms']:.0f} ms"
+            )
         except (PictureError, SettingError) as error:  # unreadable, or unwritable
             row = {"source": str(job.source), "error": str(error)}
             told = str(error)
@@ -193,9 +246,16 @@ def _summary(result: dict[str, Any]) -> str:
     failed = f", {len(rows) - len(done)} failed" if done != rows else ""
     return (
         f"{len(done)} of {len(rows)} pictures filtered by {result['bundle']}"
-        f" ({result['engine']} {result['precision']}, depth {result['depth']},"
+        f" ({result['engine']} {result['precision']}, {_told_depth(result, done)},"
         f" sigma {_told_sigma(result['sigma'], done)}), {spent_ms:.0f} ms each{failed}"
     )
+
+
+def _told_depth(result: dict[str, Any], done: Sequence[dict[str, Any]]) -> str:
+    if result["fps"] is None:
+        return f"depth {result['depth']}"
+    depths = sorted({row["depth"] for row in done})
+    return f"{result['fps']:g} fps at depth {' '.join(map(str, depths)) or '–'}"
 
 
 def _told_sigma(sigma: float | str, done: Sequence[dict[str, Any]]) -> str:
@@ -233,6 +293,11 @@ def _parser() -> argparse.ArgumentParser:
         f" each picture; default {SIGMA:g}",
     )
     add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)
+    parser.add_argument(
+        "--fps",
+        type=float,
+        help="instead of --depth: as deep as leaves time for so many pictures a second",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"
     )

@@ -25,6 +25,7 @@ from edge_runtime.engine import (
     check_agreement,
 )
 from edge_runtime.errors import EngineError
+from edge_runtime.loop import LoopRun
 from edge_runtime.native import build
 
 
@@ -35,7 +36,9 @@ class ExecuTorchEngine(Engine):
         """Load `model`; raises EngineError, SettingError if the wheel is missing."""
         version = build.find_wheel().version
         where = model.path.name
-        super().__init__("executorch", version, where, model.signatures, threads)
+        super().__init__(
+            "executorch", version, where, model.signatures, threads, model.loop
+        )
         self._library = _library(build.build())
         most = self._library.tiedge_most_threads()
         if threads > most:
@@ -58,12 +61,32 @@ class ExecuTorchEngine(Engine):
         self, signature: Signature, inputs: tuple[NDArray[Any], ...]
     ) -> Sequence[NDArray[Any]]:
         outputs = [np.empty(spec.shape, spec.dtype) for spec in signature.outputs]
+        self._fill(signature, inputs, outputs)
+        return outputs
+
+    def _call_loop(self, run: LoopRun) -> Sequence[NDArray[Any]]:
+        """Run a loop on two streams that take turns."""
+        (spec,) = run.before.outputs
+        stream, other = (np.empty(spec.shape, spec.dtype) for _ in range(2))
+        self._fill(run.before, run.arguments(run.before), [stream])
+        for position in range(run.depth):
+            arguments = run.arguments(run.step, stream, position)
+            self._fill(run.step, arguments, [other])
+            stream, other = other, stream
+        return self._call(run.after, run.arguments(run.after, stream))
+
+    def _fill(
+        self,
+        signature: Signature,
+        inputs: Sequence[NDArray[Any]],
+        outputs: Sequence[NDArray[Any]],
+    ) -> None:
+        """Run an entry point into arrays of its outputs' types and shapes."""
         status = self._library.tiedge_run(
             self._handle, signature.name.encode(), _pointers(inputs), _pointers(outputs)
         )
         if status != 0:
             raise EngineError(f"{self.where}: {self._error()}")
-        return outputs
 
     def _release(self) -> None:
         self._library.tiedge_unload(self._handle)

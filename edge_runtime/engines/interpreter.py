@@ -29,7 +29,7 @@ class InterpreterEngine(Engine):
         Raises EngineError where the package refuses the file.
         """
         where = model.path.name
-        super().__init__(name, version, where, model.signatures, threads)
+        super().__init__(name, version, where, model.signatures, threads, model.loop)
         try:
             self._interpreter = load(str(model.path), threads)
             found = _describe(self._interpreter)

@@ -18,6 +18,7 @@ from edge_runtime.bundle import ModelFile, Signature
 from edge_runtime.engine import Engine, FoundSignature, FoundTensor, check_agreement
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.files import replacing
+from edge_runtime.loop import LoopRun
 from edge_runtime.native_log import LITERT_LINE, silence_exit, silenced
 
 PACKAGE = "ai-edge-litert"
@@ -39,8 +40,10 @@ class LitertEngine(Engine):
     ) -> None:
         """Load `model`; raises EngineError, SettingError if LiteRT is missing."""
         where = model.path.name
-        super().__init__("litert", _version(), where, model.signatures, threads)
-        self._buffers: dict[str, _Buffers] = {}
+        super().__init__(
+            "litert", _version(), where, model.signatures, threads, model.loop
+        )
+        self._buffers: dict[tuple[str, str], _Buffers] = {}
         if weight_cache is None:
             self._cache_file = None
             self._model = self._load(model.path, "")
@@ -62,27 +65,63 @@ class LitertEngine(Engine):
             for spec, array in zip(signature.inputs, inputs, strict=True):
                 buffers.inputs[spec.name].write(array)
             self._model.run_by_name(signature.name, buffers.inputs, buffers.outputs)
-            return [
-                buffers.outputs[spec.name]
-                .read(int(np.prod(spec.shape)), np.dtype(spec.dtype))
-                .reshape(spec.shape)
-                for spec in signature.outputs
-            ]
+            return _read(signature, buffers)
         except (RuntimeError, ValueError) as error:
             raise EngineError(
                 f"{self.where}: {signature.name} failed: {_one_line(error)}"
+            ) from error
+
+    def _call_loop(self, run: LoopRun) -> Sequence[NDArray[Any]]:
+        """Run a loop on LiteRT's own buffers: the stream is never copied.
+
+        Two streams take turns, the output of one step being the input of the next.
+        """
+        parts = (run.before, run.step, run.after)
+        try:
+            before, step, after = (
+                self._buffers_of(part, run.loop.stream) for part in parts
+            )
+            for part, buffers in zip(parts, (before, step, after), strict=True):
+                for spec in part.inputs:
+                    if spec.name in run.given:
+                        buffers.inputs[spec.name].write(run.given[spec.name])
+            (stream,) = before.outputs.values()
+            ((name, other),) = step.outputs.items()
+            self._model.run_by_name(run.before.name, before.inputs, before.outputs)
+            for position in range(run.depth):
+                for number, value in run.numbers(run.step, position).items():
+                    step.inputs[number].write(value)
+                self._model.run_by_name(
+                    run.step.name,
+                    step.inputs | {run.loop.stream: stream},
+                    {name: other},
+                )
+                stream, other = other, stream
+            for number, value in run.numbers(run.after, run.depth).items():
+                after.inputs[number].write(value)
+            self._model.run_by_name(
+                run.after.name, after.inputs | {run.loop.stream: stream}, after.outputs
+            )
+            return _read(run.after, after)
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"{self.where}: depth_{run.depth} failed: {_one_line(error)}"
             ) from error
 
     def _release(self) -> None:
         self._buffers.clear()
         self._model = None
 
-    def _buffers_of(self, signature: Signature) -> _Buffers:
-        """Return the entry point's buffers, made at its first call."""
-        if signature.name not in self._buffers:
+    def _buffers_of(self, signature: Signature, stream: str = "") -> _Buffers:
+        """Return the entry point's buffers, made at its first call.
+
+        In a loop there is none for the input `stream`: it reads an output's.
+        """
+        key = signature.name, stream
+        if key not in self._buffers:
             with silenced(LITERT_LINE):
-                self._buffers[signature.name] = _make_buffers(self._model, signature)
-        return self._buffers[signature.name]
+                self._buffers[key] = _make_buffers(self._model, signature, stream)
+        return self._buffers[key]
 
     def _load_with_cache(self, path: Path, cache: Path) -> Any:
         """Return the model with packed weights taken from `cache`, or put there.
@@ -178,13 +217,15 @@ def _processor() -> str:
     return hashlib.sha256("\n".join(sorted(abilities)).encode()).hexdigest()[:8]
 
 
-def _make_buffers(model: Any, signature: Signature) -> _Buffers:
-    """Return an entry point's buffers, each input written to once.
+def _make_buffers(model: Any, signature: Signature, stream: str) -> _Buffers:
+    """Return an entry point's buffers but for `stream`, each input written to once.
 
     LiteRT makes one more environment at a process's first write, and logs that.
     """
     inputs, outputs = {}, {}
     for spec in signature.inputs:
+        if spec.name == stream:
+            continue
         inputs[spec.name] = model.create_input_buffer_by_name(signature.name, spec.name)
         inputs[spec.name].write(np.zeros(spec.shape, spec.dtype))
     for spec in signature.outputs:
@@ -192,6 +233,15 @@ def _make_buffers(model: Any, signature: Signature) -> _Buffers:
             signature.name, spec.name
         )
     return _Buffers(inputs, outputs)
+
+
+def _read(signature: Signature, buffers: _Buffers) -> list[NDArray[Any]]:
+    return [
+        buffers.outputs[spec.name]
+        .read(int(np.prod(spec.shape)), np.dtype(spec.dtype))
+        .reshape(spec.shape)
+        for spec in signature.outputs
+    ]
 
 
 def _tensors(details: dict[str, dict[str, Any]]) -> dict[str, FoundTensor]:

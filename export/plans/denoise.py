@@ -1,8 +1,9 @@
-"""`denoise`: one entry point per depth on a square tile, rows and columns first."""
+"""`denoise`: head, repeated step and tail on a square tile, rows and columns first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.engine import Engine
 from edge_runtime.image_filter import ImageFilter
 from edge_runtime.pictures import (
@@ -23,6 +25,7 @@ from edge_runtime.pictures import (
     read_picture,
     to_8_bits,
 )
+from export.dial import with_inputs
 from export.plan import (
     Arrays,
     EntryPoint,
@@ -45,33 +48,66 @@ N_MEASURED = 12
 SIGMA = 25.0
 
 
-class Tile(nn.Module):
-    """The denoiser at one depth, as a device runs it: (1, Y, X, 3) in and out.
+class Head(nn.Module):
+    """A tile of a picture to the stream.
 
-    Folding and unfolding work on rows and columns directly, so that no transposition
-    is left around the convolutions; the residual and the clip to 0–1 are inside.
+    Here and below, rows and columns come before channels: no transposition is left
+    around the convolutions.
     """
 
-    def __init__(self, network: Denoiser, depth: int) -> None:
+    def __init__(self, network: Denoiser) -> None:
         super().__init__()
-        self.network = network
-        self.depth = depth
+        self.head = network.head
 
     def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
-        """Return the clean picture, (1, Y, X, 3); sigma is (1, 1, 1, 1)."""
+        """Return the stream, (1, Y/2, X/2, C); picture is (1, Y, X, 3)."""
         batch, y, x, channels = picture.shape
         n = UNSHUFFLE_PX
         folded = picture.reshape(batch, y // n, n, x // n, n, channels)
         folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/2, X/2, C, 2, 2)
         folded = folded.reshape(batch, y // n, x // n, channels * n * n)
         noise_map = sigma.expand(batch, y // n, x // n, 1)
-        grid = torch.cat([folded, noise_map], dim=3)  # (B, Y/2, X/2, 13)
-        h = self.network.head(grid.permute(0, 3, 1, 2))  # (B, C, Y/2, X/2)
-        noise = self.network.noise(self.network.body(h, self.depth), self.depth)
-        noise = noise.permute(0, 2, 3, 1)  # (B, Y/2, X/2, 12)
+        return (_convolve(self.head, torch.cat([folded, noise_map], dim=3)),)
+
+
+class Step(nn.Module):
+    """One step of the repeated block, told which by its position."""
+
+    def __init__(self, network: Denoiser) -> None:
+        super().__init__()
+        self.block = network.body
+
+    def forward(self, stream: Tensor, position: Tensor) -> tuple[Tensor]:
+        """Return the next stream; both are (1, Y/2, X/2, C), position is (1,)."""
+        block = self.block
+        scale = F.embedding(position, block.scale)  # (1, C)
+        bias = F.embedding(position, block.bias)
+        branch = F.relu(_convolve(block.first, stream) + bias)
+        return (stream * scale + _convolve(block.second, branch),)
+
+
+class Tail(nn.Module):
+    """The stream to the picture without its noise, clipped to 0–1."""
+
+    def __init__(self, network: Denoiser) -> None:
+        super().__init__()
+        self.tail = network.tail
+        self.bias = network.tail_bias
+
+    def forward(self, stream: Tensor, picture: Tensor, exit: Tensor) -> tuple[Tensor]:
+        """Return the clean picture, (1, Y, X, 3); exit, (1,), tells the depth."""
+        batch, y, x, channels = picture.shape
+        n = UNSHUFFLE_PX
+        noise = _convolve(self.tail, stream) + F.embedding(exit, self.bias)
         noise = noise.reshape(batch, y // n, x // n, channels, n, n)
         noise = noise.permute(0, 1, 4, 2, 5, 3)  # (B, Y/2, 2, X/2, 2, C)
         return ((picture - noise.reshape(batch, y, x, channels)).clamp(0.0, 1.0),)
+
+
+def _convolve(convolution: nn.Conv2d, h: Tensor) -> Tensor:
+    """Return a convolution's result; both are (B, Y, X, C)."""
+    out: Tensor = convolution(h.permute(0, 3, 1, 2))
+    return out.permute(0, 2, 3, 1)
 
 
 def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
@@ -79,13 +115,9 @@ def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
     recipe, network = trained.recipe, trained.network
     source = source_weights(network)
     photos = data_folder() / "photos"
-    shape = (1, TILE_PX, TILE_PX, 3)
-    strongest = recipe.sigma_max / PICTURE_PEAK
-    inputs = (
-        TensorSpec("picture", "float32", shape, "BYXC", None, None, None),
-        TensorSpec("sigma", "float32", (1, 1, 1, 1), "BYXC", 0.0, strongest, None),
+    loop = Loop(
+        "head", "step", "tail", "stream", "position", "exit", tuple(recipe.depths)
     )
-    outputs = (TensorSpec("restored", "float32", shape, "BYXC", 0.0, 1.0, None),)
     held_out = _noisy_tiles(photos / "dev_32.txt", N_HELD_OUT, recipe.sigma_max)
     calibration = _noisy_tiles(
         photos / "train_400.txt", N_CALIBRATION, recipe.sigma_max
@@ -94,18 +126,11 @@ def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
         name="denoise",
         task="picture",
         summary="Takes Gaussian noise out of photographs, at a depth of your choice",
-        entry_points=tuple(
-            EntryPoint(
-                f"depth_{depth}",
-                depth,
-                Tile(network, depth).eval(),
-                inputs,
-                outputs,
-                held_out,
-                calibration,
-            )
-            for depth in recipe.depths
+        entry_points=with_inputs(
+            loop_parts(network, TILE_PX, recipe.sigma_max), loop, held_out, calibration
         ),
+        loop=loop,
+        asked=held_out,
         source=source,
         quantization="static",
         int8_snr_floor_db=25.0,
@@ -137,6 +162,35 @@ def denoise_plan(trained: TrainedDenoiser, record: Mapping[str, Any]) -> Plan:
             ],
         },
         card=CARD,
+    )
+
+
+def loop_parts(
+    network: Denoiser, tile_px: int, sigma_max: float
+) -> tuple[EntryPoint, ...]:
+    """Return the entry points that make the denoiser, still without inputs."""
+    side = tile_px // UNSHUFFLE_PX
+    shape = (1, tile_px, tile_px, 3)
+    folded = (1, side, side, network.head.out_channels)
+    strongest = sigma_max / PICTURE_PEAK
+    picture = TensorSpec("picture", "float32", shape, "BYXC", None, None, None)
+    sigma = TensorSpec("sigma", "float32", (1, 1, 1, 1), "BYXC", 0.0, strongest, None)
+    stream = TensorSpec("stream", "float32", folded, "BYXC", None, None, None)
+    position = TensorSpec("position", "int32", (1,), "B", None, None, None)
+    restored = TensorSpec("restored", "float32", shape, "BYXC", 0.0, 1.0, None)
+    following = replace(stream, name="next_stream")
+    return tuple(
+        EntryPoint(name, None, module.eval(), inputs, (output,), ())
+        for name, module, inputs, output in (
+            ("head", Head(network), (picture, sigma), stream),
+            ("step", Step(network), (stream, position), following),
+            (
+                "tail",
+                Tail(network),
+                (stream, picture, replace(position, name="exit")),
+                restored,
+            ),
+        )
     )
 
 
@@ -199,8 +253,9 @@ class _Measure:
     @torch.no_grad()
     def _module(self, noisy: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
         level = torch.full((1, 1, 1, 1), SIGMA / PICTURE_PEAK)
-        (restored,) = Tile(self._network, depth)(torch.from_numpy(noisy[None]), level)
-        return np.asarray(restored[0].numpy())
+        picture = torch.from_numpy(noisy.transpose(2, 0, 1)[None])
+        restored = self._network.at_depth(picture, level, depth)[0]
+        return np.asarray(restored.clamp(0.0, 1.0).numpy().transpose(1, 2, 0))
 
 
 CARD = """\

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge_runtime import bundle as bundle_module
 from edge_runtime.bundle import Bundle, find_bundle
 from edge_runtime.errors import BundleError
+from edge_runtime.loop import find_call
 from tests.malformed_bundles import MALFORMED, Malformed, changed
 from tests.sample_bundles import (
     MODEL_BYTES,
@@ -36,7 +37,7 @@ def test_a_picture_bundle_opens(picture_folder: Path) -> None:
     """Every part of a good picture bundle arrives as written."""
     bundle = Bundle.open(picture_folder)
     model = bundle.model("tflite", "fp32")
-    signature = model.signature("depth_2")
+    signature = find_call(model, "depth_2")
 
     assert ("sample-picture", "picture") == (bundle.name, bundle.task)
     assert (1, 2) == bundle.depths
@@ -274,7 +275,7 @@ def test_an_unknown_entry_point_lists_those_there_are(picture_folder: Path) -> N
     model = Bundle.open(picture_folder).models[0]
 
     with pytest.raises(BundleError) as caught:
-        model.signature("depth_8")
+        find_call(model, "depth_8")
 
     assert (
         f'{model.path}: no entry point "depth_8", expected one of depth_1 depth_2'

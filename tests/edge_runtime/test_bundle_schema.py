@@ -12,6 +12,7 @@ from edge_runtime.errors import BundleError
 from tests.malformed_bundles import MALFORMED, Malformed, changed
 from tests.sample_bundles import (
     Json,
+    loop_manifest,
     picture_manifest,
     read_manifest,
     speech_manifest,
@@ -39,7 +40,7 @@ def documented_manifests() -> list[Json]:
     return [json.loads(block) for block in blocks]
 
 
-@pytest.mark.parametrize("make", [picture_manifest, speech_manifest])
+@pytest.mark.parametrize("make", [picture_manifest, loop_manifest, speech_manifest])
 def test_schema_and_reader_accept_the_same_sample(
     schema: Any, tmp_path: Path, make: Any
 ) -> None:

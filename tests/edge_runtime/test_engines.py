@@ -421,10 +421,11 @@ def test_two_processes_may_build_one_weight_cache(
     program = (
         "import sys; from pathlib import Path; from edge_runtime.bundle import Bundle;"
         "from edge_runtime.engines import open_engine;"
+        "from edge_runtime.loop import find_call;"
         "from edge_runtime.sample_inputs import sample_inputs;"
         "m = Bundle.open(Path(sys.argv[1])).model('tflite', 'fp32');"
         "e = open_engine('litert', m, 1, Path(sys.argv[2]));"
-        "o = e.run('depth_2', sample_inputs(m.signature('depth_2'), 0));"
+        "o = e.run('depth_2', sample_inputs(find_call(m, 'depth_2'), 0));"
         "print(float(o['restored'].sum()))"
     )
     words = [sys.executable, "-c", program, str(tiny_picture.bundle.folder)]

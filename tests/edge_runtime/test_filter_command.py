@@ -85,6 +85,7 @@ def test_json_is_one_object_and_nothing_else(
         "engine": "litert",
         "precision": "fp32",
         "depth": 2,
+        "fps": None,
         "threads": 1,
         "sigma": 25.0,
         "n_pictures": 1,
@@ -96,6 +97,7 @@ def test_json_is_one_object_and_nothing_else(
         "width_px": 130,
         "height_px": 100,
         "sigma": 25.0,
+        "depth": 2,
     }
 
 
@@ -468,3 +470,44 @@ def test_an_empty_path_is_not_this_folder(
         f"tiedge filter: argument {name}: is empty, expected a path;"
         " see tiedge filter --help\n" == capsys.readouterr().err
     )
+
+
+def test_a_pace_chooses_the_depth(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all the time in the world the deepest, with none the shallowest."""
+    depths = []
+    for fps in ("0.01", "1e9"):
+        status = call(blur, str(photo), str(tmp_path / "o.png"), "--fps", fps, "--json")
+
+        result = json.loads(capsys.readouterr().out)
+        assert (0, None) == (status, result["depth"])
+        depths.append(result["rows"][0]["depth"])
+
+    assert [2, 1] == depths
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fps", "0"), "fps: found 0, expected a number over 0"),
+        (("--fps", "nan"), "fps: found nan, expected a number over 0"),
+        (
+            ("--fps", "30", "--depth", "1"),
+            "--fps: chooses the depth itself; leave out --depth",
+        ),
+    ],
+)
+def test_a_pace_that_cannot_be_is_one_line(
+    blur: str,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    """Nothing is written."""
+    status = call(blur, str(photo), str(tmp_path / "out.png"), *options)
+
+    assert (1, f"tiedge filter: {message}\n") == (status, capsys.readouterr().err)
+    assert not (tmp_path / "out.png").exists()

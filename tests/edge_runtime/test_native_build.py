@@ -133,10 +133,11 @@ def test_works_without_torch(
         "import importlib.util, sys; from pathlib import Path;"
         "from edge_runtime.bundle import Bundle;"
         "from edge_runtime.engines import open_engine;"
+        "from edge_runtime.loop import find_call;"
         "from edge_runtime.sample_inputs import sample_inputs;"
         "m = Bundle.open(Path(sys.argv[1])).model('pte', 'fp32');"
         "e = open_engine('executorch', m);"
-        "o = e.run('depth_1', sample_inputs(m.signature('depth_1'), 0));"
+        "o = e.run('depth_1', sample_inputs(find_call(m, 'depth_1'), 0));"
         "print(importlib.util.find_spec('torch'), o['restored'].shape)"
     )
     done = run_without_site(

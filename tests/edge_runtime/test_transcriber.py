@@ -61,7 +61,7 @@ def transcriber(bundle: Bundle) -> Transcriber:
 
 def make_transcriber(bundle: Bundle, rate_hz: int = RATE_HZ) -> Transcriber:
     clock = iter(range(1_000_000))
-    engine = LoudnessEngine(bundle.models[0].signature("step"))
+    engine = LoudnessEngine(bundle.models[0].signatures[0])
     return Transcriber(bundle, engine, rate_hz, clock=lambda: next(clock) / 1000)
 
 
@@ -251,7 +251,7 @@ def test_low_rates_are_refused(bundle: Bundle) -> None:
 def test_a_picture_bundle_is_refused(tmp_path: Path, bundle: Bundle) -> None:
     """A bundle of the other task is refused with the verb that takes it."""
     pictures = Bundle.open(write_bundle(tmp_path / "pictures", picture_manifest()))
-    engine = LoudnessEngine(bundle.models[0].signature("step"))
+    engine = LoudnessEngine(bundle.models[0].signatures[0])
 
     with pytest.raises(BundleError) as caught:
         Transcriber(pictures, engine, RATE_HZ)

@@ -15,7 +15,7 @@ from training.recipes.denoise import DenoiseRecipe
 from training.record import WEIGHTS_FILE
 
 ROOT = Path(__file__).parents[2]
-TINY = DenoiseRecipe(channels=4, depths=(1,), depth_weights=(1.0,), reach=(1,))
+TINY = DenoiseRecipe(channels=4, depths=(1,), depth_weights=(1.0,))
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from edge_runtime.bundle_parts import Loop
 from edge_runtime.errors import DataError
 from edge_runtime.front_end import FrontEnd
 from edge_runtime.pictures import PICTURE_PEAK
+from export.dial import run_modules
 from export.plan import Plan, source_facts, source_weights, weights_sha256
 from export.plans import plan_of
-from export.plans.denoise import N_CALIBRATION, TILE_PX, Tile
+from export.plans.denoise import N_CALIBRATION, TILE_PX, loop_parts
 from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
@@ -24,8 +26,6 @@ from training.recipes.digits import DigitsRecipe
 from training.transcriber import TranscriberStep
 
 DEPTHS = (1, 2, 4)
-REACH = (1, 2, 1, 3)
-"""Wider at some steps, so that the radius is more than a count of steps."""
 
 
 def has_data() -> bool:
@@ -49,20 +49,23 @@ def checkpoint(folder: Path, name: str, recipe: Recipe, network: Any) -> Path:
 @pytest.fixture(scope="module")
 def denoiser() -> Denoiser:
     torch.manual_seed(0)
-    network: Denoiser = spread(Denoiser(4, DEPTHS, REACH))
+    network: Denoiser = spread(Denoiser(4, DEPTHS))
     return network
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_a_tile_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) -> None:
-    """Rows and columns first, one depth, clipped: the same picture."""
-    picture = 2.0 * torch.rand(1, 12, 20, 3) - 0.5
+def test_the_loop_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) -> None:
+    """Head, steps and tail on rows and columns first: the same picture, clipped."""
+    picture = 2.0 * torch.rand(1, 16, 16, 3) - 0.5
     sigma = torch.full((1, 1, 1, 1), 0.1)
+    loop = Loop("head", "step", "tail", "stream", "position", "exit", DEPTHS)
+    parts = loop_parts(denoiser, tile_px=16, sigma_max=55.0)
+    asked = {"picture": picture.numpy(), "sigma": sigma.numpy()}
 
     with torch.no_grad():
         channels_first = picture.permute(0, 3, 1, 2)  # (1, 3, Y, X)
         expected = denoiser.at_depth(channels_first, sigma, depth).clamp(0.0, 1.0)
-        (found,) = Tile(denoiser, depth)(picture, sigma)
+    found = torch.from_numpy(run_modules(parts, loop, asked)[depth]["restored"])
 
     torch.testing.assert_close(expected.permute(0, 2, 3, 1), found, rtol=0.0, atol=1e-6)
 
@@ -103,21 +106,23 @@ def _changed_rows(
 @pytest.fixture(scope="module")
 def denoise_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     recipe = DenoiseRecipe(
-        channels=4, depths=DEPTHS, depth_weights=(1.0,) * len(DEPTHS), reach=REACH
+        channels=4, depths=DEPTHS, depth_weights=(1.0,) * len(DEPTHS)
     )
     folder = tmp_path_factory.mktemp("denoise")
     return plan_of(checkpoint(folder, "denoise", recipe, recipe.network()))
 
 
 @needs_data
-def test_denoise_has_an_entry_point_per_depth(denoise_plan: Plan) -> None:
-    """Names, depths and radii are those of the recipe."""
+def test_denoise_offers_the_depths_of_its_recipe(denoise_plan: Plan) -> None:
+    """One step runs as often as the depth says, and is calibrated at every step."""
     radii = denoise_plan.facts["picture"]["radius_px"]
+    _, step, tail = denoise_plan.entry_points
+    assert denoise_plan.loop is not None
 
-    assert [(f"depth_{d}", d) for d in DEPTHS] == [
-        (entry.name, entry.depth) for entry in denoise_plan.entry_points
-    ]
-    assert {"1": 9, "2": 17, "4": 33} == radii
+    assert DEPTHS == denoise_plan.loop.depths
+    assert max(DEPTHS) * N_CALIBRATION == len(step.calibration)
+    assert len(DEPTHS) * N_CALIBRATION == len(tail.calibration)
+    assert {"1": 9, "2": 13, "4": 21} == radii
 
 
 @needs_data

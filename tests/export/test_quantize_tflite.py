@@ -9,11 +9,10 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.engines import open_engine
 from export.order import Order
 from export.pack import export_bundle
-from export.plans.denoise import Tile
 from export.quantize_tflite import quantize_tflite
 from export.to_tflite import to_tflite
 from tests.export.conftest import Exported
-from tests.export.tiny_plans import TILE_PX, denoiser, picture_plan
+from tests.export.tiny_plans import TILE_PX, denoiser, denoiser_plan
 
 Pictures = Callable[[], np.ndarray]
 
@@ -24,8 +23,8 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     network = copy.deepcopy(denoiser((1,)))
     with torch.no_grad():
         network.tail.weight *= 1e-9
-        network.tail_bias[0].zero_()
-    plan = picture_plan(network, {1: Tile(network, 1)}, {1: 9})
+        network.tail_bias.zero_()
+    plan = denoiser_plan((1,), network)
     order = Order(tmp_path_factory.mktemp("silent") / "tiny", ("tflite",), ("int8",))
     return export_bundle(plan, order, lambda line: None)
 

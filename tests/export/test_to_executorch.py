@@ -12,16 +12,22 @@ from export.order import Order
 from export.pack import export_bundle
 from export.to_executorch import to_executorch, untie
 from tests.export.conftest import Exported
-from tests.export.tiny_plans import DEPTHS, denoiser, denoiser_plan, picture_plan
+from tests.export.test_pack_sharing import Repeated, plan_of, seeded
+from tests.export.tiny_plans import (
+    DEPTHS,
+    AtDepth,
+    denoiser,
+    denoiser_plan,
+    picture_plan,
+)
 
 STEPS = max(DEPTHS)
 
 
 def test_untie_gives_each_further_use_a_copy() -> None:
     """Every use reads a constant of its own; what is computed stays the same."""
-    entry = denoiser_plan().entry_points[-1]
     inputs = (torch.rand(1, 8, 8, 3), torch.rand(1, 1, 1, 1))
-    graph = torch.export.export(entry.module, inputs).module()
+    graph = torch.export.export(AtDepth(denoiser(), STEPS), inputs).module()
     (before,) = graph(*inputs)
 
     n_copies = untie(graph)
@@ -33,16 +39,16 @@ def test_untie_gives_each_further_use_a_copy() -> None:
         for source in node.all_input_nodes
         if source.op == "get_attr"
     )
-    assert 2 * (STEPS - 1) == n_copies
+    kernels, tables = 2 * (STEPS - 1), 2 * (STEPS - 1)
+    assert kernels + tables == n_copies
     assert {1} == set(readers.values())
     assert torch.equal(before, after)
 
 
 def test_untie_copies_hold_what_the_weight_holds() -> None:
     """A copy is equal to its weight, so that the exporter stores both once."""
-    entry = denoiser_plan().entry_points[-1]
     inputs = (torch.rand(1, 8, 8, 3), torch.rand(1, 1, 1, 1))
-    graph = torch.export.export(entry.module, inputs).module()
+    graph = torch.export.export(AtDepth(denoiser(), STEPS), inputs).module()
 
     untie(graph)
 
@@ -78,9 +84,9 @@ def test_without_untie_a_shared_kernel_is_stored_as_float_too(
     order = Order(tmp_path / "tiny", ("pte",), ("int8",))
 
     with pytest.raises(SharingError) as caught:
-        export_bundle(denoiser_plan((STEPS,)), order, lambda line: None)
+        export_bundle(plan_of(seeded(Repeated)), order, lambda line: None)
 
-    assert "second form of body.first.weight: float32" in str(caught.value)
+    assert "second form of shared.weight: float32" in str(caught.value)
     assert " beside int8 per channel" in str(caught.value)
 
 

@@ -1,7 +1,7 @@
 """Plans over networks of a few hundred weights, so that an export takes seconds."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.decoder import whole_text
 from edge_runtime.engine import Engine
 from edge_runtime.front_end import FrontEnd
 from edge_runtime.image_filter import ImageFilter
 from edge_runtime.pictures import PICTURE_PEAK, add_noise, psnr_db, to_8_bits
 from edge_runtime.transcriber import Transcriber
+from export.dial import with_inputs
 from export.plan import (
     Arrays,
     EntryPoint,
@@ -26,7 +27,7 @@ from export.plan import (
     source_facts,
     source_weights,
 )
-from export.plans.denoise import Tile
+from export.plans.denoise import loop_parts
 from training.denoiser import UNSHUFFLE_PX, Denoiser
 from training.transcriber import (
     STRIDE_FRAMES,
@@ -50,7 +51,7 @@ CLIP_SAMPLES = 2400
 @cache
 def denoiser(depths: tuple[int, ...] = DEPTHS) -> Denoiser:
     torch.manual_seed(0)
-    return spread(Denoiser(CHANNELS, depths, reach=(1,) * max(depths)))
+    return spread(Denoiser(CHANNELS, depths))
 
 
 def spread(network: Any) -> Any:
@@ -61,51 +62,80 @@ def spread(network: Any) -> Any:
     return network.eval()
 
 
-def denoiser_plan(depths: tuple[int, ...] = DEPTHS) -> Plan:
+def denoiser_plan(
+    depths: tuple[int, ...] = DEPTHS, network: Denoiser | None = None
+) -> Plan:
     """Return a plan like `denoise`, on noise instead of photographs."""
-    network = denoiser(depths)
-    return picture_plan(
+    network = network or denoiser(depths)
+    loop = Loop("head", "step", "tail", "stream", "position", "exit", depths)
+    parts = loop_parts(network, TILE_PX, sigma_max=55.0)
+    plan = _plan(
         network,
-        {depth: Tile(network, depth) for depth in depths},
+        AtDepth(network, max(depths)),
+        with_inputs(parts, loop, TILES[3:], TILES[:3]),
         {depth: network.receptive_radius_px(depth) for depth in depths},
     )
+    return replace(plan, loop=loop, asked=TILES[3:])
+
+
+class AtDepth(nn.Module):
+    """The denoiser unrolled to one depth, on a picture as a device has it."""
+
+    def __init__(self, network: Denoiser, depth: int) -> None:
+        super().__init__()
+        self.network = network
+        self.depth = depth
+
+    def forward(self, picture: torch.Tensor, sigma: torch.Tensor) -> Any:
+        channels_first = picture.permute(0, 3, 1, 2)  # (B, 3, Y, X)
+        restored = self.network.at_depth(channels_first, sigma, self.depth)
+        return (restored.permute(0, 2, 3, 1).clamp(0.0, 1.0),)
 
 
 def picture_plan(
     network: nn.Module, at_depth: Mapping[int, nn.Module], radius_px: Mapping[int, int]
 ) -> Plan:
-    """Return the plan of a network whose entry points take picture and sigma."""
-    tiles = tuple(_tile(number) for number in range(5))
+    """Return the plan of a network with an entry point for every depth."""
     shape = (1, TILE_PX, TILE_PX, 3)
     inputs = (
         _spec("picture", shape, "BYXC"),
         _spec("sigma", (1, 1, 1, 1), "BYXC", 0.0, 55.0 / PICTURE_PEAK),
     )
     outputs = (_spec("restored", shape, "BYXC", 0.0, 1.0),)
+    entry_points = tuple(
+        EntryPoint(
+            f"depth_{depth}",
+            depth,
+            module.eval(),
+            inputs,
+            outputs,
+            held_out=TILES[3:],
+            calibration=TILES[:3],
+        )
+        for depth, module in at_depth.items()
+    )
+    return _plan(network, at_depth[max(at_depth)], entry_points, radius_px)
+
+
+def _plan(
+    network: nn.Module,
+    deepest: nn.Module,
+    entry_points: tuple[EntryPoint, ...],
+    radius_px: Mapping[int, int],
+) -> Plan:
     return Plan(
         name="tiny",
         task="picture",
         summary="A picture network of the tests",
-        entry_points=tuple(
-            EntryPoint(
-                f"depth_{depth}",
-                depth,
-                module.eval(),
-                inputs,
-                outputs,
-                held_out=tiles[3:],
-                calibration=tiles[:3],
-            )
-            for depth, module in at_depth.items()
-        ),
+        entry_points=entry_points,
         source=source_weights(network),
         quantization="static",
         int8_snr_floor_db=20.0,
         int8_metric_loss=1.0,
-        measure=PictureMeasure(at_depth[max(at_depth)]),
+        measure=PictureMeasure(deepest),
         facts=_facts(
             network,
-            depths=list(at_depth),
+            depths=list(radius_px),
             picture={
                 "tile_px": TILE_PX,
                 "multiple_px": UNSHUFFLE_PX,
@@ -124,6 +154,9 @@ def _tile(number: int) -> Arrays:
         "picture": random.random((1, TILE_PX, TILE_PX, 3), np.float32),
         "sigma": np.full((1, 1, 1, 1), number * 0.04, np.float32),
     }
+
+
+TILES = tuple(_tile(number) for number in range(5))
 
 
 @dataclass(frozen=True)

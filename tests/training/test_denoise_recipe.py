@@ -11,9 +11,7 @@ from edge_runtime.pictures import write_picture
 from training.recipes.denoise import DenoiseRecipe
 from training.tasks.denoise import DenoiseTask
 
-TINY = DenoiseRecipe(
-    channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), reach=(1, 1), patch_px=16
-)
+TINY = DenoiseRecipe(channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), patch_px=16)
 
 
 def photos(folder: Path, *sizes: tuple[int, int]) -> Path:
@@ -45,10 +43,6 @@ def photos(folder: Path, *sizes: tuple[int, int]) -> Path:
         ({"channels": 0}, "channels=0: expected 1 to 4096"),
         ({"patch_px": 15}, "patch_px=15: expected an even number"),
         ({"validate_sigma": 60.0}, "validate_sigma=60.0: expected 0 to 55.0"),
-        (
-            {"reach": (1, 1)},
-            "reach: found 2 steps, expected one for each step of the deepest depth, 8",
-        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(

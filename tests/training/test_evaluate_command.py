@@ -27,7 +27,7 @@ RATE_HZ = 8000
 QUICK = ("--precision", "fp32")
 
 
-TINY = DenoiseRecipe(channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), reach=(1, 1))
+TINY = DenoiseRecipe(channels=4, depths=(1, 2), depth_weights=(0.5, 1.0))
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,15 @@ def test_a_plain_layer_is_used_once() -> None:
 
 
 def test_a_repeated_block_is_used_once_per_step() -> None:
-    """The kernels count the depth that ran; steps that did not run count nothing."""
-    body = RepeatedBlock(4, reach=(1, 1, 1))
+    """All count the depth that ran, and of a table only the rows that were read."""
+    body = RepeatedBlock(4, n_steps=3)
 
     report = sharing_report(body, lambda: body(torch.ones(1, 4, 8, 8), depth=2))
 
     uses = {weight.name: weight.uses for weight in report.weights}
     assert (2, 2) == (uses["first.weight"], uses["second.weight"])
-    assert (1, 0) == (uses["inner_bias.1"], uses["inner_bias.2"])
-    kernels, step = 2 * 4 * 4 * 9, 3 * 4
+    assert (2, 2) == (uses["scale"], uses["bias"])
+    kernels, step = 2 * 4 * 4 * 9, 2 * 4
     assert kernels + 3 * step == report.unique_parameters
     assert 2 * (kernels + step) == report.effective_parameters
 

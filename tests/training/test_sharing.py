@@ -13,26 +13,25 @@ def n_parameters(module: nn.Module) -> int:
 
 
 def test_a_repeated_block_is_stored_once() -> None:
-    """Eight steps cost two kernels, and a scale and two biases each."""
-    body = RepeatedBlock(4, reach=(1,) * 8)
+    """Eight steps cost two kernels, and a scale and a bias each."""
+    body = RepeatedBlock(4, n_steps=8)
 
-    assert 2 * 4 * 4 * 9 + 8 * 3 * 4 == n_parameters(body)
+    assert 2 * 4 * 4 * 9 + 8 * 2 * 4 == n_parameters(body)
 
 
 def test_a_repeated_block_runs_as_its_formula_says() -> None:
-    """Step k looks `reach[k]` far with kernels that all steps share."""
-    body = RepeatedBlock(3, reach=(1, 2))
+    """Every step runs the shared kernels with its own row of scales and biases."""
+    body = RepeatedBlock(3, n_steps=2)
     for parameter in body.parameters():
         nn.init.normal_(parameter, std=0.3)
     h = torch.randn(1, 3, 7, 7)
 
     expected = h
-    for k, reach in enumerate((1, 2)):
-        inner = F.conv2d(expected, body.first.weight, padding=reach, dilation=reach)
-        inner = F.relu(inner + body.inner_bias[k][:, None, None])
-        outer = F.conv2d(inner, body.second.weight, padding=reach, dilation=reach)
-        branch = outer + body.outer_bias[k][:, None, None]
-        expected = body.scale[k] * expected + branch
+    for k in range(2):
+        inner = F.conv2d(expected, body.first.weight, padding=1)
+        inner = F.relu(inner + body.bias[k][:, None, None])
+        outer = F.conv2d(inner, body.second.weight, padding=1)
+        expected = body.scale[k][:, None, None] * expected + outer
     torch.testing.assert_close(expected, body(h, depth=2))
 
 

@@ -30,14 +30,14 @@ class DenoiseRecipe(Recipe):
     depth_weights: tuple[float, ...] = (0.04, 0.04, 0.08, 1.0)
     """Loss weight of each depth. Equal weights let early depths do all the work:
     depth 6 was then 0.02 dB above depth 3 (measured)."""
-    reach: tuple[int, ...] = (1,) * 8
-    """Dilation of the block's kernels at each step."""
     patch_px: int = 80
     """Side of the squares that are cut out of the photographs; an even number."""
     sigma_max: float = 55.0
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
     """Noise of the held-out photographs, in units of 255."""
+    quantize_aware: bool = False
+    """Round as static int8 does while training; for a last stage, with init=."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,7 +46,6 @@ class DenoiseRecipe(Recipe):
             channels=(1, 4096),
             depths=(1, MAX_DEPTH),
             depth_weights=(0, 1e6),
-            reach=(1, 16),
             patch_px=(2, 4096),
             sigma_max=(0.1, PICTURE_PEAK),
             validate_sigma=(0, self.sigma_max),
@@ -62,11 +61,6 @@ class DenoiseRecipe(Recipe):
             )
         if not self.depth_weights[-1]:
             raise SettingError("depth_weights: the last is 0, expected more than 0")
-        if len(self.reach) != self.depths[-1]:
-            raise SettingError(
-                f"reach: found {len(self.reach)} steps, expected one for each step of"
-                f" the deepest depth, {self.depths[-1]}"
-            )
         if self.patch_px % 2:  # the network works at half resolution
             raise SettingError(f"patch_px={self.patch_px}: expected an even number")
 
@@ -74,4 +68,4 @@ class DenoiseRecipe(Recipe):
         """Return the network that these settings describe, with fresh weights."""
         from training.denoiser import Denoiser
 
-        return Denoiser(self.channels, self.depths, self.reach)
+        return Denoiser(self.channels, self.depths, rounding=self.quantize_aware)

@@ -15,6 +15,7 @@ from training.data import data_folder
 from training.denoiser import UNSHUFFLE_PX
 from training.photos import read_photos, split_photos
 from training.recipes.denoise import DenoiseRecipe
+from training.rounding import round_to_int8
 from training.task import Task
 
 SILENCE = 4e-6
@@ -25,7 +26,7 @@ class DenoiseTask(Task):
     """Photographs in, cleaner photographs out; scored by PSNR at the deepest depth."""
 
     score = "psnr_db"
-    gentle = ("inner_bias", "outer_bias")
+    gentle = ("body.bias",)
     """At the full rate, Adam drives the biases of later steps so far below zero that
     their ReLUs close before the shared kernels are of use to them."""
 
@@ -42,7 +43,9 @@ class DenoiseTask(Task):
         return f"{len(self.train)} pictures to train on, {len(self.held_out)} held out"
 
     def network(self) -> nn.Module:
-        return self.recipe.network()
+        network = self.recipe.network()
+        round_to_int8(network)
+        return network
 
     def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
         examples = [self._example(step, index) for index in indices]

@@ -1,0 +1,99 @@
+"""Int8 while training: a convolution rounded as static int8 rounds it.
+
+After Jacob et al. 2018 (arXiv:1712.05877): values are rounded on the way forward, and
+gradients pass as if they were not. A kernel that many steps share is rounded as the one
+tensor that it is, and an activation of a repeated block has one range for all steps,
+as it will have on the device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CUT_OFF = 3e-4
+"""Part of an activation's values that its range leaves outside on either side, as the
+exporter does."""
+N_SAMPLES = 16_384
+"""Values of an activation that its range is judged by at each use."""
+FORGETTING = 0.01
+"""How far a range moves at each use towards what it meets, where that is narrower."""
+STEPS = 255
+"""Distances between the 256 values of int8."""
+
+
+class Int8Rounding(nn.Module):
+    """Rounds an activation to int8 and back, in a range that it learns.
+
+    It does nothing until `round_to_int8` turns it on.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = False
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activation, of any shape, as int8 would hold it."""
+        if not self.on:
+            return x
+        x = x.float()  # in mixed precision, an activation has 8 bits already
+        if self.training:
+            self._learn(x.detach())
+        scale = ((self.high - self.low) / STEPS).clamp_min(1e-8)
+        zero = (-128 - self.low / scale).round().clamp(-128, 127).to(torch.int32)
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero, -128, 127)
+
+    @torch.no_grad()
+    def _learn(self, x: Tensor) -> None:
+        values = x.flatten()
+        values = values[:: max(1, len(values) // N_SAMPLES)]
+        n_outside = int(CUT_OFF * len(values))
+        low = values.kthvalue(1 + n_outside).values.clamp_max(0.0)
+        high = values.kthvalue(len(values) - n_outside).values.clamp_min(0.0)
+        self.low.copy_(torch.minimum(low, self.low.lerp(low, FORGETTING)))
+        self.high.copy_(torch.maximum(high, self.high.lerp(high, FORGETTING)))
+
+
+class ConvRounding(nn.Module):
+    """Runs a convolution without a bias, in int8 where that is enabled and on.
+
+    It holds two ranges, of what goes in and of what comes out, and no weight.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        super().__init__()
+        self.enabled = enabled
+        if enabled:
+            self.before = Int8Rounding()
+            self.after = Int8Rounding()
+
+    def forward(self, x: Tensor, convolution: nn.Conv2d) -> Tensor:
+        """Return the convolution's result, (B, C, Y, X)."""
+        if not (self.enabled and self.before.on):
+            out: Tensor = convolution(x)
+            return out
+        kernel = round_kernel(convolution.weight)
+        padding = convolution.padding
+        out = self.after(F.conv2d(self.before(x), kernel, padding=padding))
+        return out
+
+
+def round_kernel(kernel: Tensor) -> Tensor:
+    """Return a kernel, (C, …), as int8 holds it: symmetric, a scale per channel."""
+    largest = kernel.detach().flatten(1).abs().amax(dim=1)
+    scale = (largest / 127).clamp_min(1e-8)
+    zero = torch.zeros_like(scale, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(kernel, scale, zero, 0, -127, 127)
+
+
+def round_to_int8(network: nn.Module) -> None:
+    """Turn on all rounding that a network has."""
+    for module in network.modules():
+        if isinstance(module, Int8Rounding):
+            module.on = True
