@@ -29,6 +29,9 @@ aten = torch.ops.aten
 
 TORCH = str(Path(torch.__file__).parent)
 HERE = str(Path(__file__).parent)
+PYTHON = str(Path(traceback.__file__).parent)
+LETTERS = 200
+"""Longer first lines of errors are cut."""
 
 NORM = aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
@@ -101,7 +104,7 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
             program = torch.export.export(module.eval(), example)
             unlifted = program.run_decompositions(_CELLS).module()
     except Exception as error:  # whatever the module raises
-        raise ModuleError(f"{name}: cannot be traced: {_reason(error)}") from error
+        raise ModuleError(f"{name}: cannot be traced: {first_line(error)}") from error
     first: dict[Hashable, str] = {}
     for node in list(unlifted.graph.nodes):
         if node.op == "call_module":  # checks of the example's shapes
@@ -114,13 +117,19 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
     return graph
 
 
-def _reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error and the line of the user's code behind it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not f.filename.startswith((TORCH, HERE))]
+    theirs = [frame for frame in frames if _is_theirs(frame.filename)]
     place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
-    return f"{lines[0] if lines else type(error).__name__}{place}"
+    return f"{lines[0][:LETTERS] if lines else type(error).__name__}{place}"
+
+
+def _is_theirs(filename: str) -> bool:
+    """Return whether a file is the user's: not torch's, ours or Python's own."""
+    of_python = filename.startswith(PYTHON) and "-packages" not in filename
+    return not (of_python or filename.startswith((TORCH, HERE)))
 
 
 def _gru_cell(
@@ -215,8 +224,8 @@ def _fold(graph: GraphModule, convolution: Node, norm: Node) -> None:
         term = term + bias.detach() * factor
     kernel = kernel.detach() * factor.reshape(-1, *[1] * (kernel.ndim - 1))
     name = str(arguments[1].target)
-    arguments[1] = _add(graph, convolution, name, kernel)
-    arguments[2] = _add(graph, convolution, f"{name}_bias", term)
+    arguments[1] = add_constant(graph, convolution, name, kernel)
+    arguments[2] = add_constant(graph, convolution, f"{name}_bias", term)
     convolution.args = tuple(arguments)
     _replace(graph, norm, convolution)
 
@@ -229,8 +238,8 @@ def _spell_out(graph: GraphModule, norm: Node) -> None:
     shape = (-1, *[1] * (value.ndim - 2))
     name = str(norm.args[3].target).rpartition(".")[0]  # type: ignore[union-attr]
     factor, term = _factor_and_term(graph, norm)
-    factor_node = _add(graph, norm, f"{name}_factor", factor.reshape(shape))
-    term_node = _add(graph, norm, f"{name}_term", term.reshape(shape))
+    factor_node = add_constant(graph, norm, f"{name}_factor", factor.reshape(shape))
+    term_node = add_constant(graph, norm, f"{name}_term", term.reshape(shape))
     with graph.graph.inserting_before(norm):
         scaled = graph.graph.call_function(aten.mul.Tensor, (before, factor_node))
         moved = graph.graph.call_function(aten.add.Tensor, (scaled, term_node))
@@ -248,7 +257,7 @@ def _replace(graph: GraphModule, norm: Node, node: Node) -> None:
     graph.graph.erase_node(norm)
 
 
-def _add(graph: GraphModule, before: Node, name: str, value: Tensor) -> Node:
+def add_constant(graph: GraphModule, before: Node, name: str, value: Tensor) -> Node:
     """Return a new node, in front of `before`, that reads a new constant."""
     plain = free = name.replace(".", "_")
     n = 2
@@ -287,7 +296,7 @@ class _Constants:
                 if node.op == "call_function" and self._becomes_constant(node, found):
                     source = next(a for a in _ancestors(node) if a.op == "get_attr")
                     value = self._values[found[node]]
-                    constant_node = _add(graph, node, str(source.target), value)
+                    constant_node = add_constant(graph, node, str(source.target), value)
                     node.replace_all_uses_with(constant_node)
             graph.graph.eliminate_dead_code()
 

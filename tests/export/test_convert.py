@@ -177,7 +177,8 @@ SAME = torch.randn(1, 4)
         (
             Entry(tagger(), (torch.randn(1, 6),), [(torch.randn(2, 6),)]),
             "forward: input 'x0' is float32 (2, 6) in further inputs, and float32"
-            " (1, 6) in the example; they must be alike",
+            " (1, 6) in the example; shapes are fixed, so give each its own entry"
+            " point, which costs no second copy of the weights",
         ),
         (
             Entry(tagger(), (torch.randn(1, 6),), outputs=("a", "b")),
@@ -209,7 +210,8 @@ def test_inputs_that_do_not_fit(entry: Entry, expected: str, tmp_path: Path) -> 
         ({"formats": ["onnx"]}, "formats: found 'onnx', expected some of tflite pte"),
         (
             {"precisions": ["int2"]},
-            "precisions: found 'int2', expected some of fp32 int8",
+            "precisions: found 'int2', expected some of fp32 fp16 int8 int8-dynamic"
+            " int8-weight int4-weight",
         ),
     ],
 )
