@@ -104,6 +104,11 @@ def convert(
 def by_name(entries: Entry | Mapping[str, Entry]) -> Mapping[str, Entry]:
     """Return entries by name, checked as far as can be without running a module."""
     named = {"forward": entries} if isinstance(entries, Entry) else entries
+    if not isinstance(named, Mapping):
+        raise ModuleError(
+            f"entries: found {type(named).__name__}, expected export.convert.Entry, or"
+            " several by name"
+        )
     for name, entry in named.items():
         if not isinstance(entry, Entry):
             raise ModuleError(
@@ -162,6 +167,8 @@ def own_plan(
     )
     graphs = prepare({point.name: (point.module, point.example) for point in points})
     source = graph_weights(graphs)
+    if not source:
+        raise ModuleError(f"{name}: holds no weights, expected at least one")
     states = {
         state.input: _state(point, state)
         for point, entry in zip(points, entries.values(), strict=True)

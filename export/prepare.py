@@ -9,6 +9,7 @@ So the graph that they get has none of it left.
 from __future__ import annotations
 
 import operator
+import re
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ HERE = str(Path(__file__).parent)
 PYTHON = str(Path(traceback.__file__).parent)
 LETTERS = 200
 """Longer first lines of errors are cut."""
+_FRAME = re.compile(r'File "(.+?)", line (\d+)')
 
 NORM = aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
@@ -104,7 +106,8 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
             program = torch.export.export(module.eval(), example)
             unlifted = program.run_decompositions(_CELLS).module()
     except Exception as error:  # whatever the module raises
-        raise ModuleError(f"{name}: cannot be traced: {first_line(error)}") from error
+        raise ModuleError(f"{name}: cannot be traced: {_untraceable(error)}") from error
+    _check_real(name, unlifted)
     first: dict[Hashable, str] = {}
     for node in list(unlifted.graph.nodes):
         if node.op == "call_module":  # checks of the example's shapes
@@ -120,10 +123,36 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
 def first_line(error: BaseException) -> str:
     """Return the first line of an error and the line of the user's code behind it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0][:LETTERS] if lines else type(error).__name__}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Return the line of the user's code behind an error, in brackets; or nothing."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if _is_theirs(frame.filename)]
-    place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
-    return f"{lines[0][:LETTERS] if lines else type(error).__name__}{place}"
+    return f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+
+
+def _untraceable(error: Exception) -> str:
+    if "data-dependent" not in str(error):
+        return first_line(error)
+    return (
+        f"what it does next hangs on a number that it computes{_place(error)}; a file"
+        " has no branches, choose by torch.where"
+    )
+
+
+def _check_real(name: str, graph: GraphModule) -> None:
+    """Raise ModuleError, naming the line, where a graph computes complex numbers."""
+    for node in graph.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and value.is_complex():
+            lines = _FRAME.findall(node.meta.get("stack_trace") or "")
+            place = f" ({lines[-1][0]}:{lines[-1][1]})" if lines else ""
+            raise ModuleError(
+                f"{name}: computes complex numbers by {node.target}{place}, which"
+                " neither format has; spell out real and imaginary parts"
+            )
 
 
 def _is_theirs(filename: str) -> bool:
