@@ -18,7 +18,7 @@ QUANTIZATIONS = {
     "int8": ("static", "dynamic"),
     "int8-dynamic": ("dynamic",),
     "int8-weight": ("weight-only",),
-    "int4-weight": ("weight-only",),
+    "int4-weight": ("weight-only", "dynamic"),
 }
 """Precision to the schemes that a file of that name may use."""
 

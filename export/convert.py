@@ -10,26 +10,26 @@ from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import DTYPE_BYTES, TensorSpec
+from edge_runtime.bundle_parts import TensorSpec
 from edge_runtime.bundle_reader import NAME
 from edge_runtime.errors import ModuleError, SettingError
-from export.order import FORMATS, PRECISIONS, Order
-from export.pack import Say, export_bundle
-from export.plan import Arrays, EntryPoint, Plan, graph_weights, weights_sha256
+from export.inputs import Inputs, arrays_of, drawn_like, fitting
+from export.interrupt import Say, heeding
+from export.order import FORMATS, PRECISIONS, USUAL_PRECISIONS, Order
+from export.output_folder import check_output
+from export.pack import export_bundle
+from export.plan import EntryPoint, Plan, graph_weights, weights_sha256
 from export.prepare import prepare
+from export.trial import evaluated, outputs_of
 
 N_FRESH = 4
 """Inputs, beside the example, that every file is compared on."""
 INT8_SNR_FLOOR_DB = 20.0
 NOT_STATED = "not stated"
-
-Inputs = Mapping[str, Tensor] | Sequence[Tensor]
-"""Tensors by name, or in order: those are named x0, x1, …"""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class Entry:
 
     module: nn.Module
     example: Inputs
-    calibration: Sequence[Inputs] = ()
-    """Typical inputs; they set the ranges of static int8."""
+    calibration: Sequence[Inputs] | None = None
+    """Typical inputs; they set the ranges of static int8, which all entries then need.
+    Without any, int8 is dynamic."""
     held_out: Sequence[Inputs] = ()
     """Inputs to compare on; without, numbers like the example's are drawn."""
     outputs: Sequence[str] = ()
@@ -66,7 +67,7 @@ def convert(
     output: str | Path,
     *,
     formats: Sequence[str] = FORMATS,
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: Sequence[str] = USUAL_PRECISIONS,
     allow_duplicates: bool = False,
     licence: str = NOT_STATED,
     seed: int = 0,
@@ -76,13 +77,16 @@ def convert(
 
     Every file in it was loaded, and compared with the modules on inputs that the
     conversion did not see; its sharing report stands in `bundle.models[…].sharing`.
-    Int8 is static where every entry has calibration inputs, else dynamic. A bundle
-    that stands in `output` is replaced when all went well.
+    Modules are exported in eval mode, and are left in their own. Of PRECISIONS, fp16,
+    int8-weight and int4-weight change how weights are stored and nothing else; int8
+    is static where the entries have calibration inputs, else dynamic as int8-dynamic
+    is. A bundle that stands in `output` is replaced when all went well. An interrupt
+    is taken between two files, for a converter would swallow it.
 
-    Raises ModuleError for a module that cannot be traced and for inputs that do not
-    fit, SettingError for a format, precision or folder that cannot be had,
-    SharingError for a file that would hold a weight more than once, and ParityError
-    for one that does not compute what the module does.
+    Raises ModuleError for a module that cannot be traced, for inputs that do not fit
+    and for calibration inputs that are missing, SettingError for a format, precision
+    or folder that cannot be had, SharingError for a file that would hold a weight more
+    than once, and ParityError for one that does not compute what the module does.
     """
     folder = Path(output)
     order = Order(
@@ -91,16 +95,56 @@ def convert(
         _legal("precisions", precisions, PRECISIONS),
         allow_duplicates,
     )
-    return export_bundle(own_plan(entries, folder, licence, seed), order, say)
+    named = by_name(entries)
+    check_output(folder)
+    with evaluated(entry.module for entry in named.values()), heeding(say) as heed:
+        return export_bundle(own_plan(named, folder, licence, seed), order, heed)
+
+
+def by_name(entries: Entry | Mapping[str, Entry]) -> Mapping[str, Entry]:
+    """Return entries by name, checked as far as can be without running a module."""
+    named = {"forward": entries} if isinstance(entries, Entry) else entries
+    if not isinstance(named, Mapping):
+        raise ModuleError(
+            f"entries: found {type(named).__name__}, expected export.convert.Entry, or"
+            " several by name"
+        )
+    for name, entry in named.items():
+        if not isinstance(entry, Entry):
+            raise ModuleError(
+                f"{name}: found {type(entry).__name__}, expected export.convert.Entry"
+            )
+        if not NAME.fullmatch(name):
+            raise ModuleError(
+                f"entry point {name!r}: expected letters, digits, dots, dashes and"
+                " underscores"
+            )
+    if not named:
+        raise ModuleError("no entry points, expected at least one Entry")
+    calibrated = [name for name, entry in named.items() if entry.calibration]
+    for name, entry in named.items():
+        if entry.calibration is None and not calibrated:
+            continue
+        if not entry.calibration:
+            others = f", and {calibrated[0]!r} has some" if calibrated else ""
+            raise ModuleError(
+                f"{name}: its calibration inputs are missing{others}; static int8 needs"
+                " them for every entry point, dynamic int8 for none"
+            )
+    return named
 
 
 def _legal(what: str, found: Sequence[str], legal: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(found, str):  # which is a sequence of letters
+        found = (found,)
+    if not found:
+        raise SettingError(f"{what}: found none, expected some of {' '.join(legal)}")
     for name in found:
         if name not in legal:
             raise SettingError(
                 f"{what}: found {name!r}, expected some of {' '.join(legal)}"
             )
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def own_plan(
@@ -116,14 +160,15 @@ def own_plan(
             f"{output}: names the bundle; expected letters, digits, dots, dashes and"
             " underscores"
         )
-    if isinstance(entries, Entry):
-        entries = {"forward": entries}
+    entries = by_name(entries)
     rng = np.random.default_rng(seed)
     points = tuple(
         _entry_point(entry_name, entry, rng) for entry_name, entry in entries.items()
     )
-    graphs = prepare({point.name: (point.module, _first(point)) for point in points})
+    graphs = prepare({point.name: (point.module, point.example) for point in points})
     source = graph_weights(graphs)
+    if not source:
+        raise ModuleError(f"{name}: holds no weights, expected at least one")
     states = {
         state.input: _state(point, state)
         for point, entry in zip(points, entries.values(), strict=True)
@@ -160,16 +205,11 @@ def own_plan(
     )
 
 
-def _first(point: EntryPoint) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(point.held_out[0][t.name]) for t in point.inputs)
-
-
 def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoint:
-    example = _arrays(name, entry.example)
-    module = entry.module.eval()
-    given = [_fitting(name, example, inputs) for inputs in entry.held_out]
-    fresh = given or [_like(example, rng) for _ in range(N_FRESH)]
-    results = _results(name, module, example)
+    example = arrays_of(name, entry.example)
+    given = [fitting(name, example, inputs) for inputs in entry.held_out]
+    fresh = given or [drawn_like(example, rng) for _ in range(N_FRESH)]
+    results = outputs_of(name, entry.module, example)
     names = entry.outputs or [f"y{i}" for i in range(len(results))]
     if len(names) != len(results):
         raise ModuleError(
@@ -178,98 +218,21 @@ def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoin
     return EntryPoint(
         name=name,
         depth=None,
-        module=module,
+        module=entry.module,
         inputs=tuple(_spec(n, v) for n, v in example.items()),
         outputs=tuple(
-            _spec(n, np.asarray(v)) for n, v in zip(names, results, strict=True)
+            _spec(n, values) for n, values in zip(names, results, strict=True)
         ),
         held_out=(example, *fresh),
-        calibration=tuple(_fitting(name, example, i) for i in entry.calibration),
+        calibration=tuple(
+            fitting(name, example, inputs) for inputs in entry.calibration or ()
+        ),
     )
 
 
-def _arrays(name: str, inputs: Inputs) -> Arrays:
-    if not isinstance(inputs, Mapping):
-        inputs = {f"x{i}": tensor for i, tensor in enumerate(inputs)}
-    seen: dict[int, str] = {}
-    for key, tensor in inputs.items():
-        if not isinstance(tensor, Tensor):
-            raise ModuleError(
-                f"{name}: input {key!r} is {type(tensor).__name__}, expected a tensor"
-            )
-        # Tracers take one object at two places for one input.
-        if tensor.untyped_storage().data_ptr() in seen:
-            raise ModuleError(
-                f"{name}: inputs {seen[tensor.untyped_storage().data_ptr()]!r} and"
-                f" {key!r} are the same tensor; give each its own, as by clone()"
-            )
-        if tensor.numel():
-            seen[tensor.untyped_storage().data_ptr()] = key
-    if not inputs:
-        raise ModuleError(f"{name}: no example inputs, expected at least one tensor")
-    return {key: _array(tensor) for key, tensor in inputs.items()}
-
-
-def _array(tensor: Tensor) -> NDArray[Any]:
-    """Return a tensor's numbers; whole ones in 32 bits, as the engines take them."""
-    values = np.ascontiguousarray(tensor.detach().cpu().numpy())
-    return values.astype(np.int32) if values.dtype == np.int64 else values
-
-
-def _fitting(name: str, example: Arrays, inputs: Inputs) -> Arrays:
-    found = _arrays(name, inputs)
-    for key in example.keys() | found.keys():
-        shapes = [
-            f"{a[key].dtype} {a[key].shape}" if key in a else "nothing"
-            for a in (example, found)
-        ]
-        if shapes[0] != shapes[1]:
-            raise ModuleError(
-                f"{name}: input {key!r} is {shapes[1]} in further inputs, and"
-                f" {shapes[0]} in the example; they must be alike"
-            )
-    return found
-
-
-def _like(example: Arrays, rng: np.random.Generator) -> Arrays:
-    """Return numbers drawn like the example's: as they spread, whole ones in range."""
-    drawn = {}
-    for key, values in example.items():
-        if values.dtype.kind in "iub":
-            low, high = int(values.min(initial=0)), int(values.max(initial=0))
-            drawn[key] = rng.integers(low, high + 1, values.shape).astype(values.dtype)
-        else:
-            spread = float(values.std()) or 1.0
-            noise = rng.normal(float(values.mean()), spread, values.shape)
-            drawn[key] = noise.astype(values.dtype)
-    return drawn
-
-
-@torch.no_grad()
-def _results(name: str, module: nn.Module, example: Arrays) -> list[NDArray[Any]]:
-    try:
-        results = module(*(torch.from_numpy(values) for values in example.values()))
-    except Exception as error:  # whatever the module raises
-        shapes = ", ".join(f"{k} {v.dtype} {v.shape}" for k, v in example.items())
-        raise ModuleError(
-            f"{name}: fails on the example inputs ({shapes}):"
-            f" {' '.join(str(error).split())[:200]}"
-        ) from error
-    if isinstance(results, Tensor):
-        results = (results,)
-    if not all(isinstance(result, Tensor) for result in results):
-        raise ModuleError(f"{name}: gives {type(results).__name__}, expected tensors")
-    return [result.numpy() for result in results]
-
-
 def _spec(name: str, values: NDArray[Any]) -> TensorSpec:
-    dtype = str(values.dtype)
-    if dtype not in DTYPE_BYTES:
-        raise ModuleError(
-            f"tensor {name!r}: found {dtype}, expected one of {' '.join(DTYPE_BYTES)}"
-        )
     layout = ascii_lowercase[: values.ndim]
-    return TensorSpec(name, dtype, values.shape, layout, None, None, None)
+    return TensorSpec(name, str(values.dtype), values.shape, layout, None, None, None)
 
 
 def _state(point: EntryPoint, state: State) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from edge_runtime.errors import missing_package
 
 FORMATS = ("tflite", "pte")
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weight", "int4-weight")
+USUAL_PRECISIONS = ("fp32", "int8")
+"""What is made where nobody asks for others."""
 CONVERTERS = {
     "tflite": ("torch", "litert-torch", "ai-edge-quantizer"),
     "pte": ("torch", "executorch", "torchao"),
@@ -26,7 +28,7 @@ class Order:
     output: Path
     """The bundle's folder; one that is there is replaced when all went well."""
     formats: tuple[str, ...] = FORMATS
-    precisions: tuple[str, ...] = PRECISIONS
+    precisions: tuple[str, ...] = USUAL_PRECISIONS
     allow_duplicates: bool = False
     """Pack files that hold a weight more than once, and state the bytes."""
 

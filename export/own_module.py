@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_runtime.errors import ModuleError
 from export.convert import Entry
+from export.prepare import first_line
 
 
 def entries_of(target: str) -> Entry | Mapping[str, Entry]:
@@ -22,8 +23,9 @@ def entries_of(target: str) -> Entry | Mapping[str, Entry]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's module raises
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise ModuleError(
-            f"{target}: {module_name} cannot be imported: {_reason(error)}"
+            f"{target}: {module_name} cannot be imported: {reason}"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -31,7 +33,8 @@ def entries_of(target: str) -> Entry | Mapping[str, Entry]:
     try:
         entries = function()
     except Exception as error:  # whatever the user's function raises
-        raise ModuleError(f"{target}: fails: {_reason(error)}") from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ModuleError(f"{target}: fails: {reason}") from error
     if isinstance(entries, Entry):
         return entries
     named: Mapping[str, object] = entries if isinstance(entries, Mapping) else {}
@@ -42,7 +45,3 @@ def entries_of(target: str) -> Entry | Mapping[str, Entry]:
         f"{target}: gives {type(entries).__name__}, expected export.convert.Entry, or a"
         " dictionary of them by name"
     )
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +24,16 @@ from edge_runtime.bundle_parts import (
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import ParityError, SharingError
 from export.audit import SharingReport, audit
+from export.interrupt import Say
+from export.narrow import WEIGHT_PRECISIONS
 from export.order import CONVERTERS, Order
 from export.output_folder import replacing_folder
 from export.parity import prove_parity
 from export.plan import Plan
+from export.schemes import check_schemes, scheme
 
 if TYPE_CHECKING:
     from export.to_tflite import TfliteDraft
-
-Say = Callable[[str], None]
-"""Takes a line of progress."""
 
 
 def export_bundle(plan: Plan, order: Order, say: Say) -> Bundle:
@@ -54,6 +54,7 @@ def export_into(folder: Path, plan: Plan, order: Order, say: Say) -> None:
 
     What was written stays there when it fails.
     """
+    check_schemes(plan, order)
     converter = _Converter(plan)
     built = [
         _build(converter, order, format, precision, folder, say)
@@ -96,7 +97,7 @@ def _build(
         sha256=hashlib.sha256(data).hexdigest(),
         format=format,
         precision=precision,
-        quantization="none" if precision == "fp32" else plan.quantization,
+        quantization=scheme(plan, format, precision),
         converters={p: importlib.metadata.version(p) for p in CONVERTERS[format]},
         signatures=tuple(
             Signature(entry.name, entry.depth, entry.inputs, entry.outputs)
@@ -124,7 +125,7 @@ def _build(
 
 
 class _Converter:
-    """A plan's conversions; the fp32 `.tflite`, which int8 starts from, is made once.
+    """A plan's conversions; the fp32 `.tflite`, where others begin, is made once.
 
     Each converter is a large package of its own: an export of one format needs one.
     """
@@ -144,9 +145,14 @@ class _Converter:
             self._tflite = to_tflite(self.plan)
         if precision == "fp32":
             return self._tflite.finish()
+        if precision in WEIGHT_PRECISIONS:
+            from export.tflite_weights import narrow_weights
+
+            return narrow_weights(self._tflite.finish(), precision)
         from export.quantize_tflite import quantize_tflite
 
-        return quantize_tflite(self._tflite, self.plan).finish()
+        static = scheme(self.plan, format, precision) == "static"
+        return quantize_tflite(self._tflite, self.plan, static=static).finish()
 
 
 def _check_sharing(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Loop, TensorSpec
@@ -37,6 +38,11 @@ class EntryPoint:
     """Inputs that neither training nor calibration saw; parity is proved on them."""
     calibration: tuple[Arrays, ...] = ()
     """Typical inputs, from training data; they set the ranges of static int8."""
+
+    @property
+    def example(self) -> tuple[Tensor, ...]:
+        """The first held-out inputs, in the module's order."""
+        return tuple(torch.from_numpy(self.held_out[0][t.name]) for t in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,11 @@ class Plan:
     source: tuple[SourceWeight, ...]
     """Each distinct parameter once; the audit holds the files against these."""
     quantization: str
-    """The scheme of the one int8 file: "static" or "dynamic"."""
+    """The scheme of the file of precision int8: "static" or "dynamic"."""
     int8_snr_floor_db: float
-    """Least signal-to-noise ratio of an int8 file against the module."""
+    """Least signal-to-noise ratio of a file that computes in int8."""
     int8_metric_loss: float
-    """How much worse an int8 file may be on the task's metric."""
+    """How much worse a file of less than fp32 may be on the task's metric."""
     measure: Callable[[Bundle, Engine], TaskMetric] | None
     """Measures the task's metric on held-out data; None where there is no task."""
     facts: Mapping[str, Any]

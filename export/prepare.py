@@ -9,6 +9,7 @@ So the graph that they get has none of it left.
 from __future__ import annotations
 
 import operator
+import re
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ aten = torch.ops.aten
 
 TORCH = str(Path(torch.__file__).parent)
 HERE = str(Path(__file__).parent)
+PYTHON = str(Path(traceback.__file__).parent)
+LETTERS = 200
+"""Longer first lines of errors are cut."""
+_FRAME = re.compile(r'File "(.+?)", line (\d+)')
 
 NORM = aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
@@ -101,7 +106,8 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
             program = torch.export.export(module.eval(), example)
             unlifted = program.run_decompositions(_CELLS).module()
     except Exception as error:  # whatever the module raises
-        raise ModuleError(f"{name}: cannot be traced: {_reason(error)}") from error
+        raise ModuleError(f"{name}: cannot be traced: {_untraceable(error)}") from error
+    _check_real(name, unlifted)
     first: dict[Hashable, str] = {}
     for node in list(unlifted.graph.nodes):
         if node.op == "call_module":  # checks of the example's shapes
@@ -114,13 +120,45 @@ def _trace(name: str, module: nn.Module, example: tuple[Tensor, ...]) -> GraphMo
     return graph
 
 
-def _reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error and the line of the user's code behind it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0][:LETTERS] if lines else type(error).__name__}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Return the line of the user's code behind an error, in brackets; or nothing."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not f.filename.startswith((TORCH, HERE))]
-    place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
-    return f"{lines[0] if lines else type(error).__name__}{place}"
+    theirs = [frame for frame in frames if _is_theirs(frame.filename)]
+    return f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+
+
+def _untraceable(error: Exception) -> str:
+    if "data-dependent" not in str(error):
+        return first_line(error)
+    return (
+        f"what it does next hangs on a number that it computes{_place(error)}; a file"
+        " has no branches, choose by torch.where"
+    )
+
+
+def _check_real(name: str, graph: GraphModule) -> None:
+    """Raise ModuleError, naming the line, where a graph computes complex numbers."""
+    for node in graph.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and value.is_complex():
+            lines = _FRAME.findall(node.meta.get("stack_trace") or "")
+            place = f" ({lines[-1][0]}:{lines[-1][1]})" if lines else ""
+            raise ModuleError(
+                f"{name}: computes complex numbers by {node.target}{place}, which"
+                " neither format has; spell out real and imaginary parts"
+            )
+
+
+def _is_theirs(filename: str) -> bool:
+    """Return whether a file is the user's: not torch's, ours or Python's own."""
+    of_python = filename.startswith(PYTHON) and "-packages" not in filename
+    return not (of_python or filename.startswith((TORCH, HERE)))
 
 
 def _gru_cell(
@@ -215,8 +253,8 @@ def _fold(graph: GraphModule, convolution: Node, norm: Node) -> None:
         term = term + bias.detach() * factor
     kernel = kernel.detach() * factor.reshape(-1, *[1] * (kernel.ndim - 1))
     name = str(arguments[1].target)
-    arguments[1] = _add(graph, convolution, name, kernel)
-    arguments[2] = _add(graph, convolution, f"{name}_bias", term)
+    arguments[1] = add_constant(graph, convolution, name, kernel)
+    arguments[2] = add_constant(graph, convolution, f"{name}_bias", term)
     convolution.args = tuple(arguments)
     _replace(graph, norm, convolution)
 
@@ -229,8 +267,8 @@ def _spell_out(graph: GraphModule, norm: Node) -> None:
     shape = (-1, *[1] * (value.ndim - 2))
     name = str(norm.args[3].target).rpartition(".")[0]  # type: ignore[union-attr]
     factor, term = _factor_and_term(graph, norm)
-    factor_node = _add(graph, norm, f"{name}_factor", factor.reshape(shape))
-    term_node = _add(graph, norm, f"{name}_term", term.reshape(shape))
+    factor_node = add_constant(graph, norm, f"{name}_factor", factor.reshape(shape))
+    term_node = add_constant(graph, norm, f"{name}_term", term.reshape(shape))
     with graph.graph.inserting_before(norm):
         scaled = graph.graph.call_function(aten.mul.Tensor, (before, factor_node))
         moved = graph.graph.call_function(aten.add.Tensor, (scaled, term_node))
@@ -248,7 +286,7 @@ def _replace(graph: GraphModule, norm: Node, node: Node) -> None:
     graph.graph.erase_node(norm)
 
 
-def _add(graph: GraphModule, before: Node, name: str, value: Tensor) -> Node:
+def add_constant(graph: GraphModule, before: Node, name: str, value: Tensor) -> Node:
     """Return a new node, in front of `before`, that reads a new constant."""
     plain = free = name.replace(".", "_")
     n = 2
@@ -287,7 +325,7 @@ class _Constants:
                 if node.op == "call_function" and self._becomes_constant(node, found):
                     source = next(a for a in _ancestors(node) if a.op == "get_attr")
                     value = self._values[found[node]]
-                    constant_node = _add(graph, node, str(source.target), value)
+                    constant_node = add_constant(graph, node, str(source.target), value)
                     node.replace_all_uses_with(constant_node)
             graph.graph.eliminate_dead_code()
 

@@ -52,9 +52,15 @@ class ExtremesObserver(MinMaxObserver):  # type: ignore[misc]  # torchao has no 
         return x_orig
 
 
-def make_quantizer(*, dynamic: bool) -> XNNPACKQuantizer:
-    """Return the quantizer: int8 weights per channel, activations by the scheme."""
-    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+def make_quantizer(*, dynamic: bool, weight_bits: int = 8) -> XNNPACKQuantizer:
+    """Return the quantizer: weights of 8 or 4 bits per channel, activations by scheme.
+
+    XNNPACK knows 4-bit weights by their range, which is not symmetric.
+    """
+    low, high = (-8, 7) if weight_bits == 4 else (-127, 127)
+    config = get_symmetric_quantization_config(
+        is_per_channel=True, is_dynamic=dynamic, weight_qmin=low, weight_qmax=high
+    )
     fine: dict[str, Any] = {"eps": SMALLEST_SCALE}
     weight = replace(
         config.weight,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edge_runtime.errors import BundleError
@@ -14,6 +15,11 @@ _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _INT, _DOUBLE = 2, 4
 """Numbers of `Int` and `Double` among the kinds of value."""
 _DEQUANTIZE = "quantized_decomposed::dequantize_per_tensor"
+PER_CHANNEL = "quantized_decomposed::dequantize_per_channel"
+PER_CHANNEL_SCALES = (1, 2)
+"""Its operands that are scales and zero points."""
+_FORWARDING = (PER_CHANNEL, "dim_order_ops::_to_dim_order_copy")
+"""Kernels on a constant whose readers are the constant's true readers."""
 _XNNPACK = "XnnpackBackend"
 
 Read = tuple[Use, Quantization | None]
@@ -33,9 +39,15 @@ class Calls:
 
 
 def read_calls(
-    plan: Table, blobs: tuple[memoryview, ...], named: Mapping[str, bytes], where: str
+    plan: Table,
+    blobs: tuple[memoryview, ...],
+    named: Mapping[str, bytes],
+    content_of: Callable[[int], bytes],
+    where: str,
 ) -> Calls:
     """Return the calls of a method; `blobs` are its delegates' payloads.
+
+    `content_of` gives the bytes of a constant tensor, none for any other value.
 
     Nodes are numbered along the method, kernels first, then those inside payloads.
     Raises BundleError on a damaged method.
@@ -45,14 +57,30 @@ def read_calls(
     for node, (kind, call) in enumerate(_instructions(plan)):
         n_calls = node + 1
         if kind == _KERNEL_CALL:
-            _enter_kernel(calls, plan, call, node, where)
+            _enter_kernel(calls, plan, call, node, content_of, where)
     first_node = n_calls
     for kind, call in _instructions(plan):
         if kind == _DELEGATE_CALL:
             first_node = _enter_delegate(
                 calls, plan, call, blobs, named, first_node, where
             )
+    for node, (kind, call) in reversed(list(enumerate(_instructions(plan)))):
+        if kind == _KERNEL_CALL:
+            _forward(calls, call.numbers(1), node)
     return calls
+
+
+def _forward(calls: Calls, arguments: tuple[int, ...], node: int) -> None:
+    """Give the readers of what a kernel only converts to what it reads."""
+    if not arguments:
+        return
+    reads = calls.reads.get(arguments[0], [])
+    for number, (use, quantization) in enumerate(reads):
+        if (use.node, use.operand) == (node, 0) and use.operator in _FORWARDING:
+            beyond = calls.reads.get(arguments[-1], ())
+            found = [(r, quantization) for r, _ in beyond if r.node != node]
+            reads[number : number + 1] = found or [(use, quantization)]
+            return
 
 
 def _instructions(plan: Table) -> Iterator[tuple[int, Table]]:
@@ -64,7 +92,12 @@ def _instructions(plan: Table) -> Iterator[tuple[int, Table]]:
 
 
 def _enter_kernel(
-    calls: Calls, plan: Table, call: Table, node: int, where: str
+    calls: Calls,
+    plan: Table,
+    call: Table,
+    node: int,
+    content_of: Callable[[int], bytes],
+    where: str,
 ) -> None:
     operators = plan.tables(6)
     index = call.number(0)
@@ -73,7 +106,10 @@ def _enter_kernel(
             f"{where}: calls kernel {index} of {len(operators)}; export it again"
         )
     name, arguments = operators[index].text(0), call.numbers(1)
-    quantization = _scale_of(plan, name, arguments)
+    if name == PER_CHANNEL:
+        quantization = _scales_of(plan, arguments, content_of)
+    else:
+        quantization = _scale_of(plan, name, arguments)
     for operand, value in enumerate(arguments):
         use = Use(plan.text(0), node, name, operand)
         calls.reads.setdefault(value, []).append(
@@ -95,6 +131,23 @@ def _scale_of(
     if scale is None or zero is None:
         return None
     return Quantization((scale.real(0, "d"),), (zero.number(0, "q"),))
+
+
+def _scales_of(
+    plan: Table, arguments: tuple[int, ...], content_of: Callable[[int], bytes]
+) -> Quantization | None:
+    """Return the scales by which a kernel turns channels into real numbers."""
+    if len(arguments) < 4 or not 0 <= arguments[3] < len(plan.tables(2)):
+        return None
+    kind, axis = plan.tables(2)[arguments[3]].union(0)
+    scales, zeros = content_of(arguments[1]), content_of(arguments[2])
+    if kind != _INT or axis is None or not scales:
+        return None
+    return Quantization(
+        tuple(x for (x,) in struct.iter_unpack("<f", scales[: len(scales) // 4 * 4])),
+        tuple(x for (x,) in struct.iter_unpack("<q", zeros[: len(zeros) // 8 * 8])),
+        axis.number(0, "q"),
+    )
 
 
 def _enter_delegate(

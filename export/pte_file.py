@@ -5,17 +5,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from edge_runtime.errors import BundleError
-from export.constants import Constant, View, check_shape, check_view, quoted
+from export.constants import Constant, Use, View, check_shape, check_view, quoted
 from export.flatbuffer import Table
-from export.pte_calls import Read, read_calls
+from export.pte_calls import PER_CHANNEL, PER_CHANNEL_SCALES, Read, read_calls
 from export.xnnpack import Payload, StoredData
 
 IDENTIFIER = b"ET12"
 _HEADER = struct.Struct("<4sIQQ")
 """Magic, its length, size of the program, start of the segments."""
 _HEADER_MAGIC = b"eh00"
+SCALES = "scales of a quantization"
 _TENSOR = 5
 """Number of `Tensor` among the kinds of value."""
 _IN_SEGMENT = 1
@@ -101,7 +103,8 @@ def read_pte(data: bytes, where: str = "pte file") -> PteFile:
     backends: list[str] = []
     for plan in program.tables(1):
         blobs = tuple(_payload(program, d, segments, where) for d in plan.tables(7))
-        calls = read_calls(plan, blobs, named, where)
+        content_of = partial(_content_of, program, plan, segments, where)
+        calls = read_calls(plan, blobs, named, content_of, where)
         methods.append(plan.text(0))
         backends.extend(calls.backends)
         _add_tensors(program, plan, calls.reads, segments, stock)
@@ -172,6 +175,25 @@ def _add_tensors(
                     f" bytes, the file holds {len(content)}; copy it again"
                 )
             stock.add(place, content[: view.n_bytes], view)
+            if view.uses and all(map(_is_scale, view.uses)):
+                stock.roles[place] = SCALES
+
+
+def _is_scale(use: Use) -> bool:
+    return use.operator == PER_CHANNEL and use.operand in PER_CHANNEL_SCALES
+
+
+def _content_of(
+    program: Table, plan: Table, segments: Segments, where: str, number: int
+) -> bytes:
+    """Return the bytes of a method's constant tensor, none for any other value."""
+    values = plan.tables(2)
+    kind, tensor = values[number].union(0) if 0 <= number < len(values) else (0, None)
+    if kind != _TENSOR or tensor is None or not tensor.number(5, "I"):
+        return b""
+    (view,) = _tensor_views(tensor, number, (), where)
+    check_shape(where, view)
+    return _tensor_bytes(program, tensor, segments, where)[1][: view.n_bytes]
 
 
 def _tensor_views(
@@ -247,7 +269,7 @@ def _add_payload(payload: Payload, owner: tuple[str, int], stock: _Stock) -> Non
         stock.add(_place(stored, owner), stored.data, view)
     for stored in payload.scales:
         stock.add(_place(stored, owner), stored.data)
-        stock.roles[_place(stored, owner)] = "scales of a quantization"
+        stock.roles[_place(stored, owner)] = SCALES
 
 
 def _place(stored: StoredData, owner: tuple[str, int]) -> object:

@@ -40,13 +40,12 @@ DYNAMIC_OPERATORS = (
 """The last in static int8 as well: an embedding may be a projection, too."""
 
 
-def quantize_tflite(draft: TfliteDraft, plan: Plan) -> TfliteDraft:
-    """Return the int8 form of an fp32 draft, by the plan's scheme.
+def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDraft:
+    """Return the static or the dynamic int8 form of an fp32 draft.
 
     Static int8 takes its ranges from the plan's calibration inputs. One recipe covers
     all uses of a weight: with two, the quantizer stores it twice and says nothing.
     """
-    static = plan.quantization == "static"
     recipe = recipe_manager.RecipeManager()
     configs = dict.fromkeys(STATIC_OPERATORS, _static()) if static else {}
     configs = dict.fromkeys(DYNAMIC_OPERATORS, _dynamic()) | configs

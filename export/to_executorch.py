@@ -12,19 +12,24 @@ from torch.export import ExportedProgram, export
 from torch.fx import GraphModule, Node
 
 from edge_runtime.errors import SharingError, missing_package
+from export.narrow import BITS, WEIGHT_PRECISIONS
 from export.plan import Arrays, EntryPoint, Plan
 from export.prepare import prepare
 from export.quiet import quiet
+from export.schemes import scheme
 
 
 def to_executorch(plan: Plan, precision: str) -> bytes:
-    """Return the plan's entry points as a `.pte` for XNNPACK, in fp32 or int8.
+    """Return the plan's entry points as a `.pte` for XNNPACK, in any precision.
 
     Raises ModuleError where a module cannot be traced, SharingError where the exporter
     refuses it.
     """
     try:
         with quiet():
+            from executorch.backends.xnnpack.partition.config.xnnpack_config import (
+                ConfigPrecisionType,
+            )
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
                 XnnpackDynamicallyQuantizedPartitioner,
                 XnnpackPartitioner,
@@ -32,25 +37,38 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
             from executorch.exir import to_edge_transform_and_lower
     except ImportError as error:
         raise missing_package("executorch", "export") from error
-    dynamic = precision == "int8" and plan.quantization == "dynamic"
+    how = scheme(plan, "pte", precision)
+    widened = precision in WEIGHT_PRECISIONS and how != "dynamic"
     partitioner = [XnnpackPartitioner()]
-    if dynamic:
+    if how == "dynamic":
         partitioner.insert(0, XnnpackDynamicallyQuantizedPartitioner())
+    if widened:  # linear maps read weights that operators before them made
+        partitioner = [
+            XnnpackPartitioner(
+                config_precisions=ConfigPrecisionType.FP32,
+                force_non_static_weights_for_f32_linear=True,
+            )
+        ]
     examples = {e.name: _arguments(e, e.held_out[0]) for e in plan.entry_points}
     # ExecuTorch frees a weight once it is packed, and then reads it for its view.
     graphs = prepare(
         {e.name: (e.module, examples[e.name]) for e in plan.entry_points},
-        keep_views=False,
+        keep_views=widened,
     )
+    if widened:
+        from export.pte_weights import narrow_graph
+
+        for graph in graphs.values():
+            narrow_graph(graph, precision)
     with quiet():
         try:
             programs = {
                 entry.name: export(graphs[entry.name], examples[entry.name])
                 for entry in plan.entry_points
             }
-            if precision != "fp32":
+            if how in ("static", "dynamic"):
                 programs = {
-                    entry.name: _quantized(plan, entry, programs[entry.name])
+                    entry.name: _quantized(entry, programs[entry.name], precision, how)
                     for entry in plan.entry_points
                 }
             edge = to_edge_transform_and_lower(programs, partitioner=partitioner)
@@ -77,7 +95,7 @@ def _arguments(entry: EntryPoint, inputs: Arrays) -> tuple[torch.Tensor, ...]:
 
 
 def _quantized(
-    plan: Plan, entry: EntryPoint, program: ExportedProgram
+    entry: EntryPoint, program: ExportedProgram, precision: str, how: str
 ) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
@@ -85,13 +103,13 @@ def _quantized(
 
     graph = program.module()
     untie(graph)
-    tool = make_quantizer(dynamic=plan.quantization == "dynamic")
+    tool = make_quantizer(dynamic=how == "dynamic", weight_bits=BITS.get(precision, 8))
     prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():
         # A dynamic scheme takes the weights' ranges alone, but takes them in a run.
         for inputs in entry.calibration or entry.held_out[:1]:
             prepared(*_arguments(entry, inputs))
-    if plan.quantization == "static":
+    if how == "static":
         share_ranges(prepared)
     return export(convert_pt2e(prepared), _arguments(entry, entry.held_out[0]))
 

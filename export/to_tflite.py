@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from edge_runtime.errors import SharingError, missing_package
 from export.lift import kernels_of_both_kinds, lift
@@ -57,8 +56,8 @@ def to_tflite(plan: Plan) -> TfliteDraft:
             import litert_torch
     except ImportError as error:
         raise missing_package("litert-torch", "export") from error
-    examples = {entry.name: _example(entry) for entry in plan.entry_points}
-    graphs = prepare({e.name: (e.module, examples[e.name]) for e in plan.entry_points})
+    examples = {entry.name: entry.example for entry in plan.entry_points}
+    graphs = prepare({e.name: (e.module, e.example) for e in plan.entry_points})
     both = kernels_of_both_kinds(list(graphs.values()))
     lifted = {name: lift(graph, both) for name, graph in graphs.items()}
     with quiet(), tempfile.TemporaryDirectory() as folder:
@@ -84,10 +83,6 @@ def to_tflite(plan: Plan) -> TfliteDraft:
         for name, found in lifted.items()
     }
     return TfliteDraft(rename_signature_tensors(data, names), values)
-
-
-def _example(entry: EntryPoint) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.from_numpy(entry.held_out[0][t.name]) for t in entry.inputs)
 
 
 def _names(entry: EntryPoint, lifted: list[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from edge_runtime.errors import TiedgeError
@@ -97,15 +98,19 @@ def export_here(words: Sequence[str]) -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    if is_function(target):
-        from export.convert import own_plan
-        from export.own_module import entries_of
+    with ExitStack() as stack:
+        if is_function(target):
+            from export.convert import by_name, own_plan
+            from export.own_module import entries_of
+            from export.trial import evaluated
 
-        plan = own_plan(entries_of(target), order.output)
-    else:
-        plan = plan_of(Path(target))
-    with writing_to(order.output):
-        export_into(Path(draft), plan, order, say)
+            entries = by_name(entries_of(target))
+            stack.enter_context(evaluated(e.module for e in entries.values()))
+            plan = own_plan(entries, order.output)
+        else:
+            plan = plan_of(Path(target))
+        with writing_to(order.output):
+            export_into(Path(draft), plan, order, say)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from edge_runtime.options import Parser
 from export.order import (
     FORMATS,
     PRECISIONS,
+    USUAL_PRECISIONS,
     Order,
     check_packages,
     is_function,
@@ -80,7 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, help="the bundle's folder"
     )
     parser.add_argument("--formats", default="tflite,pte", help="default tflite,pte")
-    parser.add_argument("--precisions", default="fp32,int8", help="default fp32,int8")
+    parser.add_argument(
+        "--precisions",
+        default=",".join(USUAL_PRECISIONS),
+        help=f"some of {','.join(PRECISIONS)}; default {','.join(USUAL_PRECISIONS)}."
+        " fp16, int8-weight and int4-weight change how weights are stored and are"
+        " computed in float; int8 is static where there are calibration inputs, else"
+        " dynamic",
+    )
     parser.add_argument(
         "--allow-duplicates",
         action="store_true",

@@ -157,6 +157,24 @@ def test_entry_points_names_states_and_sizes(tmp_path: Path) -> None:
     )
 
 
+def test_pictures_of_several_sizes_share_their_kernels(tmp_path: Path) -> None:
+    """A file for two sizes holds a kernel that runs twice in each of them once."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(2, 2, 3, padding=1)
+    module = nn.Sequential(layer, nn.ReLU(), layer, nn.AdaptiveAvgPool2d(1))
+    entries = {
+        f"side_{side}": Entry(module, (torch.rand(1, 2, side, side),))
+        for side in (8, 12)
+    }
+
+    bundle = convert(entries, tmp_path / "sides", precisions=("fp32",))
+
+    for model in bundle.models:
+        kernel, bias = model.sharing.weights
+        assert 4 * (2 * 2 * 9 + 2) == model.sharing.stored_bytes
+        assert (4, 4) == (kernel.uses, bias.uses)
+
+
 SAME = torch.randn(1, 4)
 
 
@@ -177,7 +195,8 @@ SAME = torch.randn(1, 4)
         (
             Entry(tagger(), (torch.randn(1, 6),), [(torch.randn(2, 6),)]),
             "forward: input 'x0' is float32 (2, 6) in further inputs, and float32"
-            " (1, 6) in the example; they must be alike",
+            " (1, 6) in the example; shapes are fixed, so give each its own entry"
+            " point, which costs no second copy of the weights",
         ),
         (
             Entry(tagger(), (torch.randn(1, 6),), outputs=("a", "b")),
@@ -209,7 +228,8 @@ def test_inputs_that_do_not_fit(entry: Entry, expected: str, tmp_path: Path) -> 
         ({"formats": ["onnx"]}, "formats: found 'onnx', expected some of tflite pte"),
         (
             {"precisions": ["int2"]},
-            "precisions: found 'int2', expected some of fp32 int8",
+            "precisions: found 'int2', expected some of fp32 fp16 int8 int8-dynamic"
+            " int8-weight int4-weight",
         ),
     ],
 )

@@ -221,7 +221,12 @@ def test_an_unknown_recipe_is_one_line(
         ("--formats", "onnx", "onnx", "tflite,pte"),
         ("--formats", "tflite,onnx", "onnx", "tflite,pte"),
         ("--formats", "", "", "tflite,pte"),
-        ("--precisions", "int3", "int3", "fp32,int8"),
+        (
+            "--precisions",
+            "int3",
+            "int3",
+            "fp32,fp16,int8,int8-dynamic,int8-weight,int4-weight",
+        ),
     ],
 )
 def test_an_unknown_choice_is_one_line(

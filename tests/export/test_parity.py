@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edge_runtime.errors import ParityError
 from export import parity
-from export.parity import FP32_RELATIVE_ERROR, prove_parity
+from export.parity import RELATIVE_ERRORS, prove_parity
 from export.plan import Arrays, Plan
 from tests.export.conftest import Exported
 
@@ -57,7 +57,7 @@ def test_float_files_compute_what_the_module_does(
     for exported in (tiny_picture, tiny_speech):
         rows = prove_parity(exported.plan, exported.bundle.model(model_format, "fp32"))
 
-        assert all(row.relative_error < FP32_RELATIVE_ERROR / 10 for row in rows)
+        assert all(row.relative_error < RELATIVE_ERRORS["fp32"] / 10 for row in rows)
         assert all(row.snr_db is None or row.snr_db > 100 for row in rows)
 
 

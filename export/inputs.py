@@ -1,0 +1,107 @@
+"""Example inputs of a module as arrays, checked and drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_runtime.bundle_parts import DTYPE_BYTES
+from edge_runtime.errors import ModuleError
+from export.plan import Arrays
+
+Inputs = Mapping[str, Tensor] | Sequence[Tensor]
+"""Tensors by name, or in order: those are named x0, x1, …"""
+
+WAY_OUT = {
+    "float64": "; call .float()",
+    "bfloat16": "; call .float()",
+    "complex64": "; hand in real and imaginary part, as by torch.view_as_real",
+    "complex128": "; hand in real and imaginary part, as by torch.view_as_real",
+}
+
+
+def arrays_of(where: str, inputs: Inputs) -> Arrays:
+    """Return inputs by name, each an array of its own.
+
+    Raises ModuleError, beginning with `where`, for what is no tensor of a type that
+    the engines take, for two names of one tensor, and where there are none.
+    """
+    if isinstance(inputs, Tensor):
+        raise ModuleError(
+            f"{where}: the example is a tensor, expected a sequence or a dictionary of"
+            " them; write (tensor,)"
+        )
+    named = inputs
+    if not isinstance(named, Mapping):
+        named = {f"x{i}": tensor for i, tensor in enumerate(named)}
+    if not named:
+        raise ModuleError(f"{where}: no example inputs, expected at least one tensor")
+    seen: dict[int, str] = {}
+    for key, tensor in named.items():
+        if not isinstance(tensor, Tensor):
+            raise ModuleError(
+                f"{where}: input {key!r} is {type(tensor).__name__}, expected a tensor"
+            )
+        # Tracers take one object at two places for one input.
+        place = tensor.untyped_storage().data_ptr()
+        if place in seen:
+            raise ModuleError(
+                f"{where}: inputs {seen[place]!r} and {key!r} are the same tensor; give"
+                " each its own, as by clone()"
+            )
+        if tensor.numel():
+            seen[place] = key
+    return {key: _array(where, key, tensor) for key, tensor in named.items()}
+
+
+def check_dtype(what: str, dtype: torch.dtype) -> None:
+    """Raise ModuleError, beginning with `what`, for a type that no bundle knows."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPE_BYTES:
+        raise ModuleError(
+            f"{what} is {name}, expected one of {' '.join(DTYPE_BYTES)}"
+            f"{WAY_OUT.get(name, '')}"
+        )
+
+
+def _array(where: str, key: str, tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor's numbers; whole ones in 32 bits, as the engines take them."""
+    check_dtype(f"{where}: input {key!r}", tensor.dtype)
+    values = np.ascontiguousarray(tensor.detach().cpu().numpy())
+    return values.astype(np.int32) if values.dtype == np.int64 else values
+
+
+def fitting(where: str, example: Arrays, inputs: Inputs) -> Arrays:
+    """Return further inputs; ModuleError where they are not shaped as the example."""
+    found = arrays_of(where, inputs)
+    for key in example.keys() | found.keys():
+        ours, theirs = (
+            f"{a[key].dtype} {a[key].shape}" if key in a else "nothing"
+            for a in (example, found)
+        )
+        if ours != theirs:
+            raise ModuleError(
+                f"{where}: input {key!r} is {theirs} in further inputs, and {ours} in"
+                " the example; shapes are fixed, so give each its own entry point,"
+                " which costs no second copy of the weights"
+            )
+    return found
+
+
+def drawn_like(example: Arrays, rng: np.random.Generator) -> Arrays:
+    """Return numbers drawn like the example's: as they spread, whole ones in range."""
+    drawn = {}
+    for key, values in example.items():
+        if values.dtype.kind in "iub":
+            low, high = int(values.min(initial=0)), int(values.max(initial=0))
+            drawn[key] = rng.integers(low, high + 1, values.shape).astype(values.dtype)
+        else:
+            spread = float(values.std()) or 1.0
+            noise = rng.normal(float(values.mean()), spread, values.shape)
+            drawn[key] = noise.astype(values.dtype)
+    return drawn

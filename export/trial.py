@@ -1,0 +1,93 @@
+"""A module run on its example, before anything is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_runtime.errors import ModuleError
+from export.inputs import check_dtype
+from export.plan import Arrays
+from export.prepare import first_line
+
+
+@contextmanager
+def evaluated(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Put modules into eval mode for a while, and every part back into its own.
+
+    Gradients are on in the block, whatever the caller has set: the converters' checks
+    break without.
+    """
+    parts = {part for module in modules for part in module.modules()}
+    training = [part for part in parts if part.training]
+    try:
+        for part in training:
+            part.training = False
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def outputs_of(where: str, module: nn.Module, example: Arrays) -> list[NDArray[Any]]:
+    """Return what a module gives for its example inputs, in order.
+
+    Raises ModuleError, beginning with `where`, for weights of a type that is not
+    float32, for a module that fails, and for outputs that are no tensors, not finite,
+    or others at a second call.
+    """
+    for name, weight in (*module.named_parameters(), *module.named_buffers()):
+        inexact = weight.is_floating_point() or weight.is_complex()
+        if inexact and weight.dtype != torch.float32:
+            dtype = str(weight.dtype).removeprefix("torch.")
+            raise ModuleError(
+                f"{where}: weight {name!r} is {dtype}, expected float32"
+                f"{'' if weight.is_complex() else '; call .float()'}"
+            )
+    first, again = (_run(where, module, example) for _ in range(2))
+    for number, (one, other) in enumerate(zip(first, again, strict=True)):
+        if not np.isfinite(one).all():
+            raise ModuleError(
+                f"{where}: output {number} is not finite on the example inputs; nothing"
+                " can be compared with it"
+            )
+        if not np.array_equal(one, other):
+            raise ModuleError(
+                f"{where}: output {number} differs between two calls in eval mode; take"
+                " out what is random or keeps a state of its own"
+            )
+    return first
+
+
+@torch.no_grad()
+def _run(where: str, module: nn.Module, example: Arrays) -> list[NDArray[Any]]:
+    try:
+        results = module(*(torch.from_numpy(v.copy()) for v in example.values()))
+    except Exception as error:  # whatever the module raises
+        shapes = ", ".join(f"{k} {v.dtype} {v.shape}" for k, v in example.items())
+        raise ModuleError(
+            f"{where}: fails on the example inputs ({shapes}): {first_line(error)}"
+        ) from error
+    flat = (results,) if isinstance(results, Tensor) else results
+    if not isinstance(flat, tuple | list):
+        raise ModuleError(
+            f"{where}: gives {type(flat).__name__}, expected a tensor or a tuple of"
+            " tensors"
+        )
+    if not flat:
+        raise ModuleError(f"{where}: gives nothing, expected at least one tensor")
+    for number, result in enumerate(flat):
+        if not isinstance(result, Tensor):
+            raise ModuleError(
+                f"{where}: output {number} is {type(result).__name__}, expected a"
+                " tensor; give a flat tuple of tensors"
+            )
+        check_dtype(f"{where}: output {number}", result.dtype)
+    return [np.asarray(result.numpy()) for result in flat]

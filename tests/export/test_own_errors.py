@@ -1,0 +1,296 @@
+"""What cannot be exported of a user's own is one line, and leaves nothing behind."""
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge_runtime.errors import ModuleError, SettingError
+from export.convert import Entry, convert
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__)
+
+
+def row() -> Tensor:
+    return torch.randn(1, 4)
+
+
+class Own(nn.Module):
+    """A linear map with something behind it that the tests choose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+
+class Branches(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.map(x).sum() > 0:
+            return x
+        return -x
+
+
+class LeavesTorch(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.map(x).detach().numpy() + 1)
+
+
+class Spectrum(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(self.map(x)).abs()
+
+
+class Fails(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.map(x).reshape(3, 7)
+
+
+class Gives(Own):
+    """Gives what a function makes of the map's result."""
+
+    def __init__(self, make: object) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, x: Tensor) -> object:
+        assert callable(self.make)
+        return self.make(self.map(x))
+
+
+def line_of(cls: type[nn.Module], text: str) -> str:
+    """Return file and line at which a class does something."""
+    lines, first = inspect.getsourcelines(cls)
+    (found,) = [number for number, line in enumerate(lines) if text in line]
+    return f"{HERE}:{first + found}"
+
+
+def refusal(entries: object, folder: Path) -> str:
+    """Return the line by which `convert` refuses, having written nothing."""
+    with pytest.raises((ModuleError, SettingError)) as caught:
+        convert(entries, folder / "own")  # type: ignore[arg-type]
+    assert [] == list(folder.iterdir())
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "expected"),
+    [
+        (
+            Branches(),
+            "sum() > 0",
+            "forward: cannot be traced: what it does next hangs on a number that it"
+            " computes ({line}); a file has no branches, choose by torch.where",
+        ),
+        (
+            LeavesTorch(),
+            "numpy()",
+            "forward: cannot be traced: .numpy() is not supported for tensor"
+            " subclasses. ({line})",
+        ),
+        (
+            Spectrum(),
+            "fft",
+            "forward: computes complex numbers by aten.fft_fft.default ({line}), which"
+            " neither format has; spell out real and imaginary parts",
+        ),
+        (
+            Fails(),
+            "reshape",
+            "forward: fails on the example inputs (x0 float32 (1, 4)): shape '[3, 7]'"
+            " is invalid for input of size 4 ({line})",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_had_names_the_line(
+    module: nn.Module, text: str, expected: str, tmp_path: Path
+) -> None:
+    """File and line are those of the user's code, not of torch's."""
+    message = refusal(Entry(module, (row(),)), tmp_path)
+
+    assert expected.format(line=line_of(type(module), text)) == message
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda y: {"y": y}, "gives dict, expected a tensor or a tuple of tensors"),
+        (lambda y: None, "gives NoneType, expected a tensor or a tuple of tensors"),
+        (lambda y: (), "gives nothing, expected at least one tensor"),
+        (
+            lambda y: (y, (y, y)),
+            "output 1 is tuple, expected a tensor; give a flat tuple of tensors",
+        ),
+        (
+            lambda y: torch.log(-1 - y.abs()),
+            "output 0 is not finite on the example inputs; nothing can be compared with"
+            " it",
+        ),
+        (
+            lambda y: F.dropout(y, training=True),
+            "output 0 differs between two calls in eval mode; take out what is random"
+            " or keeps a state of its own",
+        ),
+        (
+            torch.fft.fft,
+            "output 0 is complex64, expected one of float32 float16 int64 int32 int16"
+            " int8 uint8 bool; hand in real and imaginary part, as by"
+            " torch.view_as_real",
+        ),
+    ],
+)
+def test_outputs_that_cannot_be_had(
+    make: object, expected: str, tmp_path: Path
+) -> None:
+    """Outputs are finite real tensors, the same at every call."""
+    message = refusal(Entry(Gives(make), (row(),)), tmp_path)
+
+    assert f"forward: {expected}" == message
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        (
+            {
+                "first": Entry(nn.Linear(4, 4), (row(),), calibration=[(row(),)]),
+                "second": Entry(nn.Linear(4, 4), (row(),)),
+            },
+            "second: its calibration inputs are missing, and 'first' has some; static"
+            " int8 needs them for every entry point, dynamic int8 for none",
+        ),
+        (
+            Entry(nn.Linear(4, 4), (row(),), calibration=[]),
+            "forward: its calibration inputs are missing; static int8 needs them for"
+            " every entry point, dynamic int8 for none",
+        ),
+        (
+            Entry(nn.Linear(4, 4), row()),  # type: ignore[arg-type]
+            "forward: the example is a tensor, expected a sequence or a dictionary of"
+            " them; write (tensor,)",
+        ),
+        (
+            Entry(nn.Linear(4, 4).double(), (row(),)),
+            "forward: weight 'weight' is float64, expected float32; call .float()",
+        ),
+        (
+            Entry(nn.Linear(4, 4), (row().to(torch.bfloat16),)),
+            "forward: input 'x0' is bfloat16, expected one of float32 float16 int64"
+            " int32 int16 int8 uint8 bool; call .float()",
+        ),
+        (
+            Entry(nn.Linear(4, 4), (row().to(torch.complex64),)),
+            "forward: input 'x0' is complex64, expected one of float32 float16 int64"
+            " int32 int16 int8 uint8 bool; hand in real and imaginary part, as by"
+            " torch.view_as_real",
+        ),
+        (
+            Entry(nn.Tanh(), (row(),)),
+            "own: holds no weights, expected at least one",
+        ),
+        ({}, "no entry points, expected at least one Entry"),
+        (
+            {"a b": Entry(nn.Linear(4, 4), (row(),))},
+            "entry point 'a b': expected letters, digits, dots, dashes and underscores",
+        ),
+        (
+            nn.Linear(4, 4),
+            "entries: found Linear, expected export.convert.Entry, or several by name",
+        ),
+    ],
+)
+def test_entries_that_do_not_hang_together(
+    entries: object, expected: str, tmp_path: Path
+) -> None:
+    """What is missing or of another kind is named before anything is converted."""
+    assert expected == refusal(entries, tmp_path)
+
+
+def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file in the folder's way is named before the module is looked at."""
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+
+    with pytest.raises(SettingError) as caught:
+        convert(Entry(Fails(), (row(),)), tmp_path / "file" / "own")
+
+    assert f"{tmp_path / 'file' / 'own'}: cannot be written: Not a directory" == str(
+        caught.value
+    )
+
+
+def test_a_module_in_training_is_exported_as_it_evaluates(tmp_path: Path) -> None:
+    """Dropout and batch norm act as in eval mode; the caller's mode stays, even off."""
+    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.BatchNorm1d(4)).train()
+    module[2].eval()
+
+    with torch.no_grad():
+        bundle = convert(
+            Entry(module, (row(),)),
+            tmp_path / "own",
+            formats="tflite",
+            precisions="fp32",
+        )
+
+    assert [True, True, True, False] == [part.training for part in module.modules()]
+    assert bundle.models[0].parity[0].relative_error < 1e-5
+
+
+SLOW = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from export.convert import Entry, convert
+
+def own():
+    return Entry(nn.Linear(4, 4), (torch.randn(1, 4),))
+
+def say(line):
+    print(line, flush=True)
+    sys.stdin.readline()
+
+if __name__ == "__main__":
+    convert(own(), Path(sys.argv[1]), formats=["pte"], precisions=["fp32"], say=say)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)],
+)
+def test_a_signal_ends_ones_own_export_in_order(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    """Between two steps the process ends as it would have; no folder is left."""
+    (tmp_path / "own.py").write_text(SLOW, encoding="utf-8")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    made = tmp_path / "made" / "tiny"
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "own.py"), str(made)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        first = process.stdout.readline()
+        process.send_signal(number)
+        process.stdin.write("go on\n")
+        process.stdin.close()
+        process.wait()
+
+    assert "tiny.fp32.pte: converting\n" == first
+    assert status == process.returncode
+    assert not made.parent.exists()
+    assert [] == list(temporary.iterdir())
