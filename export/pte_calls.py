@@ -30,6 +30,14 @@ class Calls:
     foreign: list[tuple[str, bytes]] = field(default_factory=list)
     """Backend and payload of every other delegate."""
     backends: list[str] = field(default_factory=list)
+    kernels: list[str] = field(default_factory=list)
+    """Operators that no delegate takes, in order."""
+
+    @property
+    def n_operators(self) -> int:
+        """How many operators it runs; a payload that cannot be read counts as one."""
+        inside = sum(payload.n_nodes for _, payload in self.payloads)
+        return len(self.kernels) + inside + len(self.foreign)
 
 
 def read_calls(
@@ -73,6 +81,8 @@ def _enter_kernel(
             f"{where}: calls kernel {index} of {len(operators)}; export it again"
         )
     name, arguments = operators[index].text(0), call.numbers(1)
+    overload = operators[index].text(1)
+    calls.kernels.append(f"{name}.{overload}" if overload else name)
     quantization = _scale_of(plan, name, arguments)
     for operand, value in enumerate(arguments):
         use = Use(plan.text(0), node, name, operand)
