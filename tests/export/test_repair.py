@@ -22,6 +22,11 @@ def copied(tmp_path: Path) -> Path:
     return path
 
 
+def constant_bytes(path: Path) -> int:
+    constants = read_stored(path.read_bytes(), "tflite").constants
+    return sum(len(constant.data) for constant in constants)
+
+
 def repair(*words: object) -> int:
     return tiedge.main(["inspect", *map(str, words), "--repair"])
 
@@ -82,15 +87,9 @@ def test_nothing_to_repair_is_said(
 
 def test_json_has_the_figures(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The object names the file that was written, and what it saved."""
-    saved = sum(
-        len(c.data) for c in read_stored(copied.read_bytes(), "tflite").constants
-    )
     repair(copied, "--json")
     result = json.loads(capsys.readouterr().out)
-    repaired = Path(result["repaired"])
-    saved -= sum(
-        len(c.data) for c in read_stored(repaired.read_bytes(), "tflite").constants
-    )
+    saved = constant_bytes(copied) - constant_bytes(Path(result["repaired"]))
 
     assert (saved, "litert") == (result["saved_bytes"], result["engine"])
     assert result["n_constants"] > 0
