@@ -131,7 +131,7 @@ def latency_row(measured: Measurement) -> dict[str, Any]:
         "p99_ms": latency.p99_ms,
         "load_ms": measured.first.load_ms,
         "peak_rss_bytes": measured.first.peak_rss_bytes,
-        "packed_bytes": measured.packed_bytes,
+        "packed_bytes": measured.first.packed_bytes,
         "real_time_factor": measured.real_time_factor,
     }
 

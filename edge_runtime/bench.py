@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_runtime.bundle import Bundle, ModelFile, Signature
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
@@ -54,6 +55,8 @@ class Case:
     model: ModelFile
     signature: Signature
     threads: int
+    weight_cache: Path | None = None
+    """Folder for packed weights, as for `open_engine`."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,6 @@ class Measurement:
     engine_version: str
     latency: LatencyReport
     first: FirstRun
-    packed_bytes: int | None
-    """Weights in RAM; None where the engine does not tell."""
 
     @property
     def real_time_factor(self) -> float | None:
@@ -117,6 +118,7 @@ def choose_cases(
     precision: str | None,
     depth: int | None,
     threads: int,
+    weight_cache: Path | None = None,
 ) -> list[Case]:
     """Return what there is to measure.
 
@@ -124,7 +126,7 @@ def choose_cases(
     means every call.
     """
     return [
-        Case(bundle, engine, model, signature, threads)
+        Case(bundle, engine, model, signature, threads, weight_cache)
         for engine in engines
         for model in bundle.models
         if model.format == FORMAT_OF_ENGINE[engine]
@@ -144,14 +146,21 @@ def measure_case(
     """
     name = case.signature.name
     first = measure_first_run(
-        case.bundle.folder, case.model, case.engine, name, case.threads
+        case.bundle.folder,
+        case.model,
+        case.engine,
+        name,
+        case.threads,
+        case.weight_cache,
     )
     inputs = sample_inputs(case.signature, seed)
-    with open_engine(case.engine, case.model, case.threads) as engine:
+    with open_engine(
+        case.engine, case.model, case.threads, case.weight_cache
+    ) as engine:
         latency = measure(
             lambda: engine.run(name, inputs), n_runs, min_seconds=min_seconds
         )
-        return Measurement(case, engine.version, latency, first, engine.packed_bytes)
+        return Measurement(case, engine.version, latency, first)
 
 
 def _report(times: Sequence[float], n_warmup: int) -> LatencyReport:

@@ -24,6 +24,7 @@ from edge_runtime.front_end import (
 )
 from edge_runtime.model_choice import choose_model
 from edge_runtime.resample import Resampler, check_rate
+from edge_runtime.weight_cache import usual_folder
 
 FLUSH_MS = 480
 """Silence behind the last sample: a network that never looks ahead writes a word down
@@ -202,12 +203,14 @@ def open_speech(
 ) -> tuple[Bundle, Engine]:
     """Return a bundle and its engine, for transcribers of several rates.
 
-    The caller closes the engine. Raises as `open_transcriber` does.
+    Its weights, which a recurrent network uses many times, are packed once where that
+    is possible (`weight_cache`). The caller closes the engine. Raises as
+    `open_transcriber` does.
     """
     bundle = find_bundle(name_or_path)
     require_speech(bundle)
     model = choose_model(bundle, engine, precision)
-    return bundle, open_engine(engine, model, threads)
+    return bundle, open_engine(engine, model, threads, usual_folder(engine))
 
 
 def front_end_of(speech: SpeechSpec) -> FrontEnd:

@@ -15,7 +15,7 @@ Scales and zero points are metadata and count nowhere. Constants that steer oper
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle_parts import SharedWeight
 from edge_runtime.errors import SharingError
-from export.constants import Constant, Use, count_nodes
+from export.constants import Constant, Use, count_nodes, quoted
 from export.matching import Decoded, Match, decode, match, relation
-from export.pte_file import read_pte
 from export.sharing_report import (
     DuplicateConstant,
     SharingReport,
     StructuralConstant,
     sharing_table,
 )
+from export.stored_file import StoredFile, read_stored
 from export.structure import is_zero_bias, structural_role
 
 __all__ = [
@@ -40,9 +40,8 @@ __all__ = [
     "SourceWeight",
     "audit",
     "audit_stored",
+    "report_by_hash",
     "sharing_table",
-    "stored_constants",
-    "survey",
 ]
 
 
@@ -79,12 +78,13 @@ def audit(
     """Return where a `.tflite` or `.pte` file stores each weight of the source.
 
     `format` is "tflite" or "pte"; `where` begins error messages, by default the
-    format. Raises BundleError on a damaged file, SharingError on an unknown format.
+    format. Raises BundleError on a damaged file, SharingError on an unknown format
+    and on a file whose weights lie in another one.
     """
-    entry_points, constants = _read(data, format, where)
-    decoded_by_source = [_candidate(constant, source) for constant in constants]
+    file = _self_contained(data, format, where)
+    decoded_by_source = [_candidate(constant, source) for constant in file.constants]
     weights = [_Weight(s.name, tuple(np.shape(s.values))) for s in source]
-    return _report(decoded_by_source, weights, entry_points)
+    return _report(decoded_by_source, weights, file.entry_points)
 
 
 def audit_stored(
@@ -100,12 +100,22 @@ def audit_stored(
     it when the file was exported, the one that is no duplicate first. Errors are those
     of `audit`.
     """
+    file = _self_contained(data, format, where)
+    return report_by_hash(file.entry_points, file.constants, stored, shapes)
+
+
+def report_by_hash(
+    entry_points: Sequence[str],
+    constants: Sequence[Constant],
+    stored: Mapping[str, Sequence[str]],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> SharingReport:
+    """Return the report of constants; the rest is as for `audit_stored`."""
     names = list(stored)
     holders: dict[str, dict[int, Match]] = {}
     for index, name in enumerate(names):
         for rank, sha256 in enumerate(stored[name]):
             holders.setdefault(sha256, {})[index] = Match("as exported", float(rank))
-    entry_points, constants = _read(data, format, where)
     candidates = [
         _Candidate(c, tuple(holders.get(c.sha256, {}) for _ in c.views), None)
         for c in constants
@@ -114,56 +124,15 @@ def audit_stored(
     return _report(candidates, weights, entry_points)
 
 
-def survey(data: bytes, format: str, where: str | None = None) -> SharingReport:
-    """Return the best report without a source: each distinct content is a weight.
-
-    Derived copies (folded, converted, transposed) cannot be told from weights here.
-    Errors are those of `audit`.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    stored: dict[str, tuple[str, ...]] = {}
-    seen: set[str] = set()
-    for constant in stored_constants(data, format, where):
-        structural = structural_role(constant) is not None
-        if constant.sha256 in seen or structural or not constant.views:
-            continue
-        seen.add(constant.sha256)
-        name = _free_name(constant.name, stored)
-        stored[name] = (constant.sha256,)
-        shapes[name] = constant.views[0].shape
-    return audit_stored(data, format, stored, shapes, where)
-
-
-def stored_constants(
-    data: bytes, format: str, where: str | None = None
-) -> tuple[Constant, ...]:
-    """Return what a `.tflite` or `.pte` file stores; errors as for `audit`."""
-    return _read(data, format, where)[1]
-
-
-def _read(
-    data: bytes, format: str, where: str | None
-) -> tuple[tuple[str, ...], tuple[Constant, ...]]:
-    """Return a file's entry points and constants."""
-    if format == "tflite":
-        # Late: the schema comes with ai-edge-litert, which some devices lack.
-        from export.tflite_file import read_tflite
-
-        tflite = read_tflite(data, where or "tflite file")
-        return tuple(graph.name for graph in tflite.graphs), tflite.constants
-    if format == "pte":
-        pte = read_pte(data, where or "pte file")
-        return pte.methods, pte.constants
-    raise SharingError(f"format {format!r}: expected tflite or pte")
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    known = set(taken)
-    n = 2
-    free = name
-    while free in known:
-        free, n = f"{name} ({n})", n + 1
-    return free
+def _self_contained(data: bytes, format: str, where: str | None) -> StoredFile:
+    """Return what a file holds; SharingError where weights lie in another one."""
+    file = read_stored(data, format, where)
+    if file.external:
+        raise SharingError(
+            f"{where or format}: tensor {quoted(file.external[0])} lies in another"
+            " file; export with the weights inside"
+        )
+    return file
 
 
 @np.errstate(all="ignore")  # a constant may hold NaN; it then equals no weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,22 @@ class View:
     shape: tuple[int, ...]
     quantization: Quantization | None
     uses: tuple[Use, ...]
+    packing: str = ""
+    """Why the bytes are not one element after the other, such as "sparse"; else
+    empty. They are not decoded then."""
+    block: int = 0
+    """So many elements along a slice share a scale; 0 where a slice has one scale."""
+
+    @property
+    def stored_as(self) -> str:
+        """The precision in words, such as "int4 in blocks of 32"."""
+        words = [self.dtype]
+        if self.block:
+            words.append(f"in blocks of {self.block}")
+        elif self.quantization is not None:
+            several = len(self.quantization.scale) > 1
+            words.append("per channel" if several else "per tensor")
+        return " ".join([*words, *([self.packing] if self.packing else [])])
 
     @property
     def n_elements(self) -> int:
@@ -95,13 +112,15 @@ class Constant:
     views: tuple[View, ...]
     role: str = ""
     """Why the bytes are no weight by nature, such as "metadata"; else empty."""
+    payload_of: str = ""
+    """The backend whose payload the bytes are, which only it can read; else empty."""
 
     @property
     def name(self) -> str:
         """The name of the first tensor that reads it."""
         return self.views[0].name if self.views else f"constant {self.index}"
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The hash of the stored bytes, in hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()
@@ -136,12 +155,9 @@ def quoted(name: str) -> str:
 
 def check_view(where: str, view: View, n_bytes: int) -> None:
     """Raise BundleError where shape, dtype or quantization disagree with the bytes."""
-    if view.dtype not in ITEM_BITS:
-        raise BundleError(
-            f"{where}: tensor {quoted(view.name)} is {view.dtype}, which has no fixed"
-            " size; export it as numbers"
-        )
     check_shape(where, view)
+    if view.packing:
+        return
     if view.n_bytes != n_bytes:
         raise BundleError(
             f"{where}: tensor {quoted(view.name)} of {view.dtype} {view.shape} takes"

@@ -80,6 +80,10 @@ class Table:
         places = range(start, start + 4 * n, 4)
         return tuple(self._at(self._offset(place)) for place in places)
 
+    def vector_start(self, slot: int) -> int:
+        """Return the position of a vector's first element."""
+        return self._vector(slot)[0]
+
     def union(self, slot: int) -> tuple[int, Table | None]:
         """Return a union: its type's number, and its table, from two slots."""
         return self.number(slot, "B"), self.table(slot + 1)

@@ -3,36 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Metric, SharedWeight
+from export.file_finding import Cost, Outside
 from export.finding import BYTES, Finding, byte_counts
+from export.repair import ENGINE, Repair
 from export.sharing_report import SharingReport, weight_json
+from export.survey import Survey
 
 NULLS = {"engine": None, "precision": None, "depth": None, "threads": None}
 
 
-def file_result(path: Path, model_format: str, report: SharingReport) -> dict[str, Any]:
-    """Return the JSON object for a file without a bundle."""
+def checkpoint_result(path: Path, report: SharingReport) -> dict[str, Any]:
+    """Return the JSON object for a checkpoint."""
+    row = {"path": path.name, "format": "checkpoint", "source_known": True}
     return {
         "bundle": None,
         **NULLS,
         **byte_counts(report),
         "weights": [_weight_row(weight, report.uses) for weight in report.weights],
+        "rows": [{**row, **_remarks(report)}],
+    }
+
+
+def file_result(
+    path: Path, model_format: str, survey: Survey, outside: Outside, cost: Cost
+) -> dict[str, Any]:
+    """Return the JSON object for a file without a bundle; null is not measured."""
+    report, file = survey.report, survey.file
+    return {
+        "bundle": None,
+        **NULLS,
+        "engine": cost.engine,
+        **byte_counts(report),
+        **asdict(cost.cost),
+        "weights": [
+            {
+                **_weight_row(weight, report.uses),
+                "stored_as": survey.stored_as[weight.name],
+            }
+            for weight in report.weights
+        ],
         "rows": [
             {
                 "path": path.name,
                 "format": model_format,
-                "source_known": model_format == "checkpoint",
+                "source_known": False,
+                **_cost_row(cost),
+                "delegates": None if file.delegates is None else list(file.delegates),
+                "n_operators": dict(file.n_operators),
+                "outside_delegate": outside.operators,
+                "outside_not_measured": outside.reason or None,
+                "opaque": [asdict(opaque) for opaque in survey.opaque],
+                "external": list(file.external),
                 **_remarks(report),
             }
         ],
     }
 
 
-def bundle_result(bundle: Bundle, findings: Sequence[Finding]) -> dict[str, Any]:
+def repair_result(path: Path, done: Repair | None) -> dict[str, Any]:
+    """Return the JSON object for a repair; null figures where there was nothing."""
+    return {
+        "bundle": None,
+        **NULLS,
+        "engine": None if done is None else ENGINE,
+        "path": str(path),
+        "repaired": None if done is None else str(done.path),
+        "saved_bytes": 0 if done is None else done.saved_bytes,
+        "n_constants": 0 if done is None else done.n_constants,
+    }
+
+
+def bundle_result(
+    bundle: Bundle, findings: Sequence[Finding], costs: Sequence[Cost]
+) -> dict[str, Any]:
     """Return the JSON object for a bundle; byte counts are sums over its models."""
     return {
         "bundle": bundle.name,
@@ -64,7 +113,10 @@ def bundle_result(bundle: Bundle, findings: Sequence[Finding]) -> dict[str, Any]
         "training_data": list(bundle.training_data),
         "files": [{"path": f.path, "bytes": f.bytes} for f in bundle.files],
         "metrics": [_metric_row(metric) for metric in bundle.metrics],
-        "rows": [_model_row(finding) for finding in findings],
+        "rows": [
+            {**_model_row(finding), **_cost_row(cost)}
+            for finding, cost in zip(findings, costs, strict=True)
+        ],
     }
 
 
@@ -74,6 +126,10 @@ def _weight_row(
     """Return a weight's row; uses per run are null where the file was not read."""
     per_run = None if uses is None else dict(uses[weight.name])
     return {**weight_json(weight), "uses_per_run": per_run}
+
+
+def _cost_row(cost: Cost) -> dict[str, Any]:
+    return {**asdict(cost.cost), "cost_not_measured": cost.reason or None}
 
 
 def _model_row(finding: Finding) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Metric, ModelFile, Parity, TensorSpec
+from export.file_finding import NOT_ASKED, Cost, cost_line
 from export.finding import Finding
 from export.sharing_report import (
     SharingReport,
@@ -30,12 +31,17 @@ def report_lines(report: SharingReport, with_weights: bool) -> list[str]:
 
 
 def bundle_lines(
-    bundle: Bundle, findings: Sequence[Finding], with_weights: bool
+    bundle: Bundle,
+    findings: Sequence[Finding],
+    costs: Sequence[Cost],
+    with_weights: bool,
 ) -> list[str]:
     """Return what a bundle is and holds, file by file, then what the numbers mean."""
     lines = _identity(bundle)
-    for finding in findings:
+    for finding, cost in zip(findings, costs, strict=True):
         lines += ["", *_model_lines(finding, with_weights)]
+        if cost is not NOT_ASKED:
+            lines.append(f"  {cost_line(cost)}")
     lines.append("")
     read = [finding.report for finding in findings if finding.report is not None]
     lines += dict.fromkeys(uses_legend(report) for report in read)

@@ -53,9 +53,10 @@ class Decoded:
 def decode(view: View, data: bytes) -> Decoded | None:
     """Return the real numbers of a constant, None where it can hold no weight.
 
-    Integers without a scale (shapes, axes, indices) hold none.
+    Integers without a scale (shapes, axes, indices) hold none, and bytes that are not
+    one element after the other are not decoded.
     """
-    if not view.n_elements or view.dtype == "bool":
+    if view.packing or not view.n_elements or view.dtype == "bool":
         return None
     stored = codes(view, data)
     if view.dtype.startswith(("float", "bfloat")):

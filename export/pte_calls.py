@@ -36,6 +36,14 @@ class Calls:
     foreign: list[tuple[str, bytes]] = field(default_factory=list)
     """Backend and payload of every other delegate."""
     backends: list[str] = field(default_factory=list)
+    kernels: list[str] = field(default_factory=list)
+    """Operators that no delegate takes, in order."""
+
+    @property
+    def n_operators(self) -> int:
+        """How many operators it runs; a payload that cannot be read counts as one."""
+        inside = sum(payload.n_nodes for _, payload in self.payloads)
+        return len(self.kernels) + inside + len(self.foreign)
 
 
 def read_calls(
@@ -106,6 +114,8 @@ def _enter_kernel(
             f"{where}: calls kernel {index} of {len(operators)}; export it again"
         )
     name, arguments = operators[index].text(0), call.numbers(1)
+    overload = operators[index].text(1)
+    calls.kernels.append(f"{name}.{overload}" if overload else name)
     if name == PER_CHANNEL:
         quantization = _scales_of(plan, arguments, content_of)
     else:

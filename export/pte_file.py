@@ -10,7 +10,13 @@ from functools import partial
 from edge_runtime.errors import BundleError
 from export.constants import Constant, Use, View, check_shape, check_view, quoted
 from export.flatbuffer import Table
-from export.pte_calls import PER_CHANNEL, PER_CHANNEL_SCALES, Read, read_calls
+from export.pte_calls import (
+    PER_CHANNEL,
+    PER_CHANNEL_SCALES,
+    Calls,
+    Read,
+    read_calls,
+)
 from export.xnnpack import Payload, StoredData
 
 IDENTIFIER = b"ET12"
@@ -21,6 +27,8 @@ SCALES = "scales of a quantization"
 _TENSOR = 5
 """Number of `Tensor` among the kinds of value."""
 _IN_SEGMENT = 1
+_EXTERNAL = 1
+"""Number of the place outside of the file, of a tensor's bytes."""
 _DTYPES = {
     0: "uint8",
     1: "int8",
@@ -37,8 +45,11 @@ _DTYPES = {
     29: "uint64",
 }
 
+_NO_TENSOR = "no tensor"
 
 Segments = tuple[memoryview, ...]
+Argument = tuple[str, tuple[int, ...]]
+"""Type, which is `no tensor` for a number or a text, and shape."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,12 @@ class PteFile:
     delegates: tuple[str, ...]
     """The backends that it needs, each once."""
     constants: tuple[Constant, ...]
+    external: tuple[str, ...]
+    """Tensors, or keys of a payload's constants, whose bytes lie in another file."""
+    operators: Mapping[str, Calls]
+    """Method to what it calls."""
+    entry_points: Mapping[str, tuple[tuple[Argument, ...], tuple[Argument, ...]]]
+    """Method to its inputs and outputs."""
 
 
 @dataclass
@@ -59,6 +76,9 @@ class _Stock:
     data: dict[object, bytes] = field(default_factory=dict)
     views: dict[object, dict[object, View]] = field(default_factory=dict)
     roles: dict[object, str] = field(default_factory=dict)
+    backends: dict[object, str] = field(default_factory=dict)
+    external: dict[str, None] = field(default_factory=dict)
+    """Names of what lies in another file, each once."""
 
     def add(self, place: object, data: bytes, view: View | None = None) -> None:
         """Note bytes, and a view of them where something reads them."""
@@ -81,6 +101,7 @@ class _Stock:
                 data,
                 tuple(self.views[place].values()),
                 self.roles.get(place, ""),
+                self.backends.get(place, ""),
             )
             for index, (place, data) in enumerate(self.data.items())
         )
@@ -99,21 +120,45 @@ def read_pte(data: bytes, where: str = "pte file") -> PteFile:
         for entry in program.tables(7)
     }
     stock = _Stock(where)
-    methods: list[str] = []
+    methods: dict[str, Calls] = {}
     backends: list[str] = []
+    entry_points = {}
     for plan in program.tables(1):
         blobs = tuple(_payload(program, d, segments, where) for d in plan.tables(7))
         content_of = partial(_content_of, program, plan, segments, where)
         calls = read_calls(plan, blobs, named, content_of, where)
-        methods.append(plan.text(0))
+        methods[plan.text(0)] = calls
+        entry_points[plan.text(0)] = (_arguments(plan, 3), _arguments(plan, 4))
         backends.extend(calls.backends)
         _add_tensors(program, plan, calls.reads, segments, stock)
         for first_node, payload in calls.payloads:
             _add_payload(payload, (plan.text(0), first_node), stock)
         for backend, blob in calls.foreign:
             stock.add((backend, blob), blob)
+            stock.backends[backend, blob] = backend
     _add_unread(program, named, segments, stock)
-    return PteFile(tuple(methods), tuple(dict.fromkeys(backends)), stock.constants())
+    return PteFile(
+        tuple(methods),
+        tuple(dict.fromkeys(backends)),
+        stock.constants(),
+        tuple(stock.external),
+        methods,
+        entry_points,
+    )
+
+
+def _arguments(plan: Table, slot: int) -> tuple[Argument, ...]:
+    """Return type and shape of the values that a method takes, or gives."""
+    values = plan.tables(2)
+    found: list[Argument] = []
+    for index in plan.numbers(slot):
+        kind, tensor = values[index].union(0) if index < len(values) else (0, None)
+        if kind != _TENSOR or tensor is None:
+            found.append((_NO_TENSOR, ()))
+        else:
+            dtype = _DTYPES.get(tensor.number(0, "b"), _NO_TENSOR)
+            found.append((dtype, tensor.numbers(2)))
+    return tuple(found)
 
 
 def _open(data: bytes, where: str) -> tuple[Table, Segments]:
@@ -164,7 +209,13 @@ def _add_tensors(
     """Note the constant tensors of a method, and those with a first value."""
     for number, value in enumerate(plan.tables(2)):
         kind, tensor = value.union(0)
-        if kind != _TENSOR or tensor is None or not tensor.number(5, "I"):
+        if kind != _TENSOR or tensor is None:
+            continue
+        extra = tensor.table(9)
+        if extra is not None and extra.number(2, "b") == _EXTERNAL:
+            stock.external[extra.text(1) or f"tensor {number}"] = None
+            continue
+        if not tensor.number(5, "I"):
             continue
         place, content = _tensor_bytes(program, tensor, segments, stock.where)
         for view in _tensor_views(tensor, number, reads.get(number, ()), stock.where):
@@ -270,6 +321,7 @@ def _add_payload(payload: Payload, owner: tuple[str, int], stock: _Stock) -> Non
     for stored in payload.scales:
         stock.add(_place(stored, owner), stored.data)
         stock.roles[_place(stored, owner)] = SCALES
+    stock.external.update(dict.fromkeys(payload.external))
 
 
 def _place(stored: StoredData, owner: tuple[str, int]) -> object:

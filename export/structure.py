@@ -102,6 +102,8 @@ def _names_a_place(use: Use) -> bool:
 
 
 def _is_one_number(view: View, data: bytes) -> bool:
+    if view.packing or view.block:
+        return False
     numbers = codes(view, data)
     if view.quantization is not None and len(view.quantization.scale) > 1:
         return False

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import BundleError, SharingError
 from export.constants import (
     COPY_AGAIN,
+    ITEM_BITS,
     Constant,
     Quantization,
     Use,
@@ -24,6 +25,8 @@ from export.constants import (
 )
 
 IDENTIFIER = b"TFL3"
+NAMELESS = "<placeholder signature>"
+"""What LiteRT calls the entry point of a file without signatures."""
 
 _OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if type(v) is int}
 _TYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if type(v) is int}
@@ -61,6 +64,12 @@ class Tensor:
     shape: tuple[int, ...]
     buffer: int
     quantization: Quantization | None
+    packing: str
+    """As a view's."""
+    block: int
+    """As a view's."""
+    scales: tuple[int, ...]
+    """Tensors of the graph that hold its scales and zero points."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,10 @@ class TfliteFile:
     graphs: tuple[Graph, ...]
     constants: tuple[Constant, ...]
     signatures: tuple[str, ...]
+    entry_points: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]
+    """Signature to its inputs and outputs by name."""
+    external: tuple[str, ...]
+    """Tensors whose bytes lie in another file."""
 
 
 def read_tflite(data: bytes, where: str = "tflite file") -> TfliteFile:
@@ -88,18 +101,57 @@ def read_tflite(data: bytes, where: str = "tflite file") -> TfliteFile:
 
     Raises BundleError, beginning with `where`, on bytes that are no sound model.
     """
-    model = parse_model(data, where)
+    model = _parse(data, where)
     try:
         graphs = _graphs(model, where)
         constants = _constants(model, graphs, where)
     except _DAMAGE as error:
         raise _damaged(where) from error
-    names = tuple(text_of(s.signatureKey) for s in model.signatureDefs or ())
-    return TfliteFile(graphs, constants, names)
+    try:
+        names = tuple(text_of(s.signatureKey) for s in model.signatureDefs or ())
+        entry_points = _entry_points(model, graphs)
+    except _DAMAGE as error:
+        raise _damaged(where) from error
+    return TfliteFile(graphs, constants, names, entry_points, _external(model))
+
+
+Named = dict[str, Tensor]
+
+
+def _entry_points(
+    model: Any, graphs: Sequence[Graph]
+) -> dict[str, tuple[Named, Named]]:
+    """Return what can be called, with inputs and outputs."""
+    found = {}
+    for signature in model.signatureDefs or ():
+        tensors = graphs[signature.subgraphIndex].tensors
+        found[text_of(signature.signatureKey)] = (
+            {text_of(e.name): tensors[e.tensorIndex] for e in _list(signature.inputs)},
+            {text_of(e.name): tensors[e.tensorIndex] for e in _list(signature.outputs)},
+        )
+    if found:
+        return found
+    first = graphs[0]
+    return {
+        NAMELESS: (
+            {first.tensors[i].name: first.tensors[i] for i in first.inputs},
+            {first.tensors[i].name: first.tensors[i] for i in first.outputs},
+        )
+    }
 
 
 def parse_model(data: bytes, where: str) -> Any:
-    """Return the object form of a model, every buffer inside it."""
+    """Return the object form of a model to rewrite, every buffer inside it.
+
+    Raises BundleError on bytes that are no sound model, SharingError where it keeps
+    something outside of itself, which a rewrite would lose.
+    """
+    model = _parse(data, where)
+    _check_self_contained(model, where)
+    return model
+
+
+def _parse(data: bytes, where: str) -> Any:
     if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise BundleError(
             f"{where}: is no .tflite file: bytes 4 to 7 are {data[4:8]!r}, expected"
@@ -136,17 +188,31 @@ def _check(model: Any, where: str) -> None:
                     f"{where}: tensor {quoted(text_of(tensor.name))} reads buffer"
                     f" {tensor.buffer} of {len(model.buffers)}; export it again"
                 )
-            if tensor.externalBuffer:
-                raise SharingError(
-                    f"{where}: tensor {quoted(text_of(tensor.name))} lies in another"
-                    " file; export with the weights inside"
-                )
+
+
+def _check_self_contained(model: Any, where: str) -> None:
+    external = _external(model)
+    if external:
+        raise SharingError(
+            f"{where}: tensor {quoted(external[0])} lies in another file; export with"
+            " the weights inside"
+        )
+    for graph in model.subgraphs:
         for operator in graph.operators or ():
             if operator.largeCustomOptionsOffset > 1:
                 raise SharingError(
                     f"{where}: a custom operator keeps options behind the"
                     " flatbuffer, which no rewrite preserves; export without it"
                 )
+
+
+def _external(model: Any) -> tuple[str, ...]:
+    return tuple(
+        text_of(tensor.name)
+        for graph in model.subgraphs
+        for tensor in graph.tensors or ()
+        if tensor.externalBuffer
+    )
 
 
 def _inline(model: Any, data: bytes, where: str) -> None:
@@ -212,12 +278,32 @@ def _operator_name(code: Any) -> str:
 
 
 def _tensor(tensor: Any) -> Tensor:
+    dtype = _TYPES[tensor.type]
+    block, scales = _blocks(tensor.quantization)
+    packing = "sparse" if tensor.sparsity is not None else ""
+    if dtype not in ITEM_BITS:  # text, a handle on a table
+        packing = "of no fixed size"
     return Tensor(
         text_of(tensor.name),
-        _TYPES[tensor.type],
+        dtype,
         _indices(tensor.shape),
         int(tensor.buffer),
         _quantization(tensor.quantization),
+        packing,
+        block,
+        scales,
+    )
+
+
+def _blocks(parameters: Any) -> tuple[int, tuple[int, ...]]:
+    """Return elements per scale of a blockwise quantization, and who holds those."""
+    kind = schema.QuantizationDetails.BlockwiseQuantization
+    if parameters is None or parameters.detailsType != kind:
+        return 0, ()
+    details = parameters.details
+    # 0 is no tensor of weights' scales: tensors are numbered inputs first.
+    return int(details.blockSize), tuple(
+        index for index in (details.scales, details.zeroPoints) if index > 0
     )
 
 
@@ -232,6 +318,13 @@ def _quantization(parameters: Any) -> Quantization | None:
 def _constants(model: Any, graphs: Sequence[Graph], where: str) -> tuple[Constant, ...]:
     views = _views(graphs)
     metadata = metadata_buffers(model)
+    scales = {
+        graph.tensors[index].buffer
+        for graph in graphs
+        for tensor in graph.tensors
+        for index in tensor.scales
+        if index < len(graph.tensors)
+    }
     found = []
     for index, buffer in enumerate(model.buffers):
         content = content_of(buffer)
@@ -241,6 +334,8 @@ def _constants(model: Any, graphs: Sequence[Graph], where: str) -> tuple[Constan
         for view in seen:
             check_view(where, view, len(content))
         role = "metadata" if index in metadata and not seen else ""
+        if index in scales:
+            role = "scales of a quantization"
         found.append(Constant(index, content, seen, role))
     return tuple(found)
 
@@ -251,9 +346,20 @@ def _views(graphs: Sequence[Graph]) -> dict[int, dict[Any, View]]:
     for graph in graphs:
         uses = _uses(graph)
         for index, tensor in enumerate(graph.tensors):
-            key = (tensor.dtype, tensor.shape, tensor.quantization)
+            key = (tensor.dtype, tensor.shape, tensor.quantization, tensor.block)
             views = found.setdefault(tensor.buffer, {})
-            view = views.get(key, View(tensor.name, *key, uses=()))
+            view = views.get(
+                key,
+                View(
+                    tensor.name,
+                    tensor.dtype,
+                    tensor.shape,
+                    tensor.quantization,
+                    uses=(),
+                    packing=tensor.packing,
+                    block=tensor.block,
+                ),
+            )
             views[key] = replace(view, uses=view.uses + uses.get(index, ()))
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from edge_runtime.errors import BundleError
-from export.constants import Quantization, Use, View, quoted
+from export.constants import Quantization, Use, View
 from export.flatbuffer import Table
 
 _HEADER_MAGIC = b"XH00"
@@ -93,6 +93,8 @@ class StoredData:
     key: str
     """Empty for bytes inside the payload."""
     data: bytes
+    external: bool = False
+    """Whether no file data has the key: the bytes lie in another file."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Payload:
     inputs: Mapping[int, tuple[tuple[Use, ...], Quantization | None]]
     """For each argument of the call, the nodes that read it, and as what."""
     n_nodes: int
+    external: tuple[str, ...]
+    """Keys of constants that lie in another file."""
 
 
 def read_payload(
@@ -126,6 +130,7 @@ def read_payload(
     views: list[tuple[StoredData, View]] = []
     scales: list[StoredData] = []
     inputs: dict[int, tuple[tuple[Use, ...], Quantization | None]] = {}
+    external: dict[str, None] = {}
     for entry in root.tables(2):
         kind, value = entry.union(0)
         base = value if kind == _PLAIN_VALUE or value is None else value.table(0)
@@ -138,12 +143,18 @@ def read_payload(
         if scale_index:
             scales.append(fetch(scale_index))
         index = base.number(3, "I")
-        if index:
-            views.append((fetch(index), _view(base, quantization, readers, where)))
+        stored = fetch(index) if index else None
+        if stored is not None and stored.external:
+            external[stored.key] = None
+        elif stored is not None:
+            view = _view(base, quantization, readers, where)
+            block = 0 if kind == _PLAIN_VALUE else _block(value)
+            views.append((stored, replace(view, block=block)))
         elif readers:
             inputs[base.number(4, "I")] = (readers, quantization)
     n_nodes = len(root.tables(1))
-    return Payload(tuple(views), tuple(scales), inputs, n_nodes)
+    inside = tuple(stored for stored in scales if not stored.external)
+    return Payload(tuple(views), inside, inputs, n_nodes, tuple(external))
 
 
 def _sections(blob: memoryview, where: str) -> tuple[memoryview, memoryview]:
@@ -180,10 +191,7 @@ def _fetcher(
         key = entry.text(2)
         if key:
             if key not in named:
-                raise BundleError(
-                    f"{where}: reads {quoted(key)}, which the file does not hold;"
-                    " export with the weights inside"
-                )
+                return StoredData(key, b"", external=True)
             return StoredData(key, named[key])
         if offset + size > len(constants):
             raise BundleError(
@@ -234,6 +242,14 @@ def _fitted(
         axis = shape.index(n) if n in shape else axis
     zero = (_FOUR_BITS_ZERO,) if dtype == "uint4" else quantization.zero_point
     return replace(quantization, axis=axis, zero_point=zero)
+
+
+def _block(value: Table | None) -> int:
+    """Return how many elements share a scale; 0 where a slice has one."""
+    kind, parameters = (0, None) if value is None else value.union(1)
+    if kind != _PER_GROUP or parameters is None:
+        return 0
+    return parameters.number(2)
 
 
 def _quantization(

@@ -72,7 +72,12 @@ SOURCES = {
         "training/speech.py",
     ),
     "sharing": (),
-    "latency": (*ENGINES, "edge_runtime/bench.py", "edge_runtime/first_run.py"),
+    "latency": (
+        *ENGINES,
+        "edge_runtime/bench.py",
+        "edge_runtime/first_run.py",
+        "edge_runtime/packed_bytes.py",
+    ),
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 

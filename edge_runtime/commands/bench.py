@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from edge_runtime.bench import (
@@ -22,6 +23,7 @@ from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.model_choice import choose_model
 from edge_runtime.options import Parser, add_engine_options, bounded, print_json
+from edge_runtime.weight_cache import weight_cache_folder
 
 BYTES_PER_MB = 10**6
 DEFAULT_RUNS = 50
@@ -62,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     bundle = find_bundle(options.bundle)
     device = read_device()
     if options.all:
-        cases = _all_cases(bundle, options.threads)
+        cases = _all_cases(bundle, options)
         rows = [_try_row(case, options) for case in cases]
     else:
         rows = [_row(_one_case(bundle, options), options)]
@@ -77,7 +79,12 @@ def _one_case(bundle: Bundle, options: argparse.Namespace) -> Case:
     """Return the case that the options name; the deepest depth by default."""
     model = choose_model(bundle, options.engine, options.precision)
     cases = choose_cases(
-        bundle, [options.engine], model.precision, options.depth, options.threads
+        bundle,
+        [options.engine],
+        model.precision,
+        options.depth,
+        options.threads,
+        _weight_cache(options),
     )
     if not cases:
         raise SettingError(
@@ -87,9 +94,15 @@ def _one_case(bundle: Bundle, options: argparse.Namespace) -> Case:
     return max(cases, key=lambda case: case.signature.depth or 0)
 
 
-def _all_cases(bundle: Bundle, threads: int) -> list[Case]:
+def _weight_cache(options: argparse.Namespace) -> Path | None:
+    return weight_cache_folder() if options.weight_cache else None
+
+
+def _all_cases(bundle: Bundle, options: argparse.Namespace) -> list[Case]:
     engines = installed_engines()
-    cases = choose_cases(bundle, engines, None, None, threads)
+    cases = choose_cases(
+        bundle, engines, None, None, options.threads, _weight_cache(options)
+    )
     if not cases:
         raise SettingError(
             f"{bundle.name}: no installed engine ({' '.join(engines) or 'none'})"
@@ -123,6 +136,7 @@ def _conditions(case: Case) -> dict[str, Any]:
         "precision": case.model.precision,
         "depth": case.signature.depth,
         "threads": case.threads,
+        "weight_cache": case.weight_cache is not None,
         "input": "×".join(map(str, case.signature.inputs[0].shape)),
     }
 
@@ -133,7 +147,6 @@ def _figures(measured: Measurement) -> dict[str, Any]:
         **dataclasses.asdict(measured.latency),
         "short_run": measured.latency.is_short,
         **dataclasses.asdict(measured.first),
-        "packed_bytes": measured.packed_bytes,
         "real_time_factor": measured.real_time_factor,
     }
 
@@ -224,6 +237,12 @@ def _parser() -> argparse.ArgumentParser:
         ),
         default=DEFAULT_SECONDS,
         help=f"at least so long; default {DEFAULT_SECONDS:g}",
+    )
+    parser.add_argument(
+        "--weight-cache",
+        action="store_true",
+        help="pack each weight once, into a file kept for later loads, as transcribe"
+        " does",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"

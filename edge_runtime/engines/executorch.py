@@ -32,8 +32,11 @@ from edge_runtime.native import build
 class ExecuTorchEngine(Engine):
     """A `.pte` file in ExecuTorch; a method is loaded at its first call."""
 
-    def __init__(self, model: ModelFile, threads: int, weight_cache: bool) -> None:
-        """Load `model`; raises EngineError, SettingError if the wheel is missing."""
+    def __init__(self, model: ModelFile, threads: int, packed: Path | None) -> None:
+        """Load `model`; raises EngineError, SettingError if the wheel is missing.
+
+        `packed` is a file for packed weights: taken from there, or put there.
+        """
         version = build.find_wheel().version
         where = model.path.name
         super().__init__(
@@ -46,8 +49,10 @@ class ExecuTorchEngine(Engine):
                 f"executorch: found {threads} threads, this machine has {most};"
                 f" use --threads {most}"
             )
+        self._packed = packed
+        file = b"" if packed is None else bytes(packed)
         self._handle: int | None = self._library.tiedge_load(
-            bytes(model.path), threads, weight_cache
+            bytes(model.path), threads, file
         )
         if self._handle is None:
             raise EngineError(f"{where}: {self._error()}")
@@ -56,6 +61,11 @@ class ExecuTorchEngine(Engine):
         except EngineError:
             self.close()
             raise
+
+    @property
+    def packed_bytes(self) -> int | None:
+        """Bytes of the methods' packed weights, known where they lie in a file."""
+        return None if self._packed is None else self._packed.stat().st_size
 
     def _call(
         self, signature: Signature, inputs: tuple[NDArray[Any], ...]
@@ -134,7 +144,7 @@ def _library(path: Path) -> ctypes.CDLL:
     for name, result, arguments in (
         ("tiedge_error", text, ()),
         ("tiedge_most_threads", ctypes.c_int, ()),
-        ("tiedge_load", handle, (text, ctypes.c_int, ctypes.c_int)),
+        ("tiedge_load", handle, (text, ctypes.c_int, text)),
         ("tiedge_describe", text, (handle,)),
         ("tiedge_run", ctypes.c_int, (handle, text, arrays, arrays)),
         ("tiedge_unload", None, (handle,)),

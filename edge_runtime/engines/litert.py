@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import ModelFile, Signature
 from edge_runtime.engine import Engine, FoundSignature, FoundTensor, check_agreement
 from edge_runtime.errors import EngineError, SettingError
-from edge_runtime.files import replacing
 from edge_runtime.loop import LoopRun
 from edge_runtime.native_log import LITERT_LINE, silence_exit, silenced
 
@@ -35,27 +32,24 @@ class _Buffers:
 class LitertEngine(Engine):
     """A `.tflite` file in LiteRT; every entry point shares the file's weights."""
 
-    def __init__(
-        self, model: ModelFile, threads: int, weight_cache: Path | None
-    ) -> None:
-        """Load `model`; raises EngineError, SettingError if LiteRT is missing."""
+    def __init__(self, model: ModelFile, threads: int, packed: Path | None) -> None:
+        """Load `model`; raises EngineError, SettingError if LiteRT is missing.
+
+        `packed` is a file for packed weights: taken from there, or put there.
+        """
         where = model.path.name
         super().__init__(
             "litert", _version(), where, model.signatures, threads, model.loop
         )
         self._buffers: dict[tuple[str, str], _Buffers] = {}
-        if weight_cache is None:
-            self._cache_file = None
-            self._model = self._load(model.path, "")
-        else:
-            self._cache_file = cache_file(model, weight_cache)
-            self._model = self._load_with_cache(model.path, self._cache_file)
+        self._packed = packed
+        self._model = self._load(model.path, "" if packed is None else str(packed))
         check_agreement(where, model.signatures, self._describe())
 
     @property
     def packed_bytes(self) -> int | None:
         """Bytes of packed weights, known where there is a weight cache."""
-        return None if self._cache_file is None else self._cache_file.stat().st_size
+        return None if self._packed is None else self._packed.stat().st_size
 
     def _call(
         self, signature: Signature, inputs: tuple[NDArray[Any], ...]
@@ -123,20 +117,6 @@ class LitertEngine(Engine):
                 self._buffers[key] = _make_buffers(self._model, signature, stream)
         return self._buffers[key]
 
-    def _load_with_cache(self, path: Path, cache: Path) -> Any:
-        """Return the model with packed weights taken from `cache`, or put there.
-
-        Packing ends with the load, so another process meets the file whole or not
-        at all.
-        """
-        if cache.is_file():
-            return self._load(path, str(cache))
-        with replacing(cache) as temporary:
-            model = self._load(path, str(temporary))
-            with temporary.open("rb") as packed:
-                os.fsync(packed.fileno())
-        return model
-
     def _load(self, path: Path, cache: str) -> Any:
         from ai_edge_litert import compiled_model as litert
 
@@ -188,15 +168,6 @@ def _environment() -> Any:
     )
 
 
-def cache_file(model: ModelFile, folder: Path) -> Path:
-    """Return where the packed weights of `model` lie in `folder`.
-
-    XNNPACK notices neither another model nor another processor, so the name holds
-    the model's hash, LiteRT's version and a hash of the processor's abilities.
-    """
-    return folder / f"{model.sha256[:32]}-litert-{_version()}-{_processor()}.packed"
-
-
 def _version() -> str:
     try:
         return importlib.metadata.version(PACKAGE)
@@ -205,16 +176,6 @@ def _version() -> str:
             f"{PACKAGE} is not installed; run: pip install {PACKAGE}, or on a 32-bit"
             " system take --engine tflite-runtime"
         ) from error
-
-
-def _processor() -> str:
-    """Return a short hash of the instruction sets that packing depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    abilities = {line for line in lines if line.startswith(("flags", "Features"))}
-    return hashlib.sha256("\n".join(sorted(abilities)).encode()).hexdigest()[:8]
 
 
 def _make_buffers(model: Any, signature: Signature, stream: str) -> _Buffers:

@@ -243,10 +243,16 @@ class Threads {
   std::unique_lock<std::mutex> ours_;
 };
 
-int load_program(Loaded& program, bool weight_cache) {
-  BackendOptions<1> options;
+// A cache in memory is one per process and knows a weight by its name, which two
+// models may share; a cache in a file belongs to the models that name that file.
+int load_program(Loaded& program, const char* packed) {
+  BackendOptions<2> options;
   LoadBackendOptionsMap backends;
-  if (options.set_option("weight_cache_enabled", weight_cache) != Error::Ok ||
+  if (std::strlen(packed) >= executorch::runtime::kMaxOptionValueLength) {
+    return fail("the path of the weight cache is too long");
+  }
+  if (options.set_option("weight_cache_enabled", packed[0] != 0) != Error::Ok ||
+      options.set_option("packed_cache_path", packed) != Error::Ok ||
       backends.set_options("XnnpackBackend", options.view()) != Error::Ok) {
     return fail("the weight cache cannot be set");
   }
@@ -325,15 +331,16 @@ int tiedge_most_threads() {
   return static_cast<int>(most);
 }
 
-// Maps the file at `path` and reads its methods' types; loads no method yet.
-void* tiedge_load(const char* path, int n_threads, int weight_cache) {
+// Maps the file at `path` and reads its methods' types; loads no method yet. `packed`
+// names a file for packed weights, or is empty.
+void* tiedge_load(const char* path, int n_threads, const char* packed) {
   auto program = std::make_unique<Loaded>();
   const auto status = guarded([&] {
     program->threads = static_cast<std::size_t>(n_threads);
     program->module = std::make_unique<Module>(
         path, Module::LoadMode::Mmap, nullptr, nullptr, nullptr,
         /*share_memory_arenas=*/true);
-    return load_program(*program, weight_cache != 0);
+    return load_program(*program, packed);
   });
   return status == 0 ? program.release() : nullptr;
 }

@@ -9,12 +9,25 @@ from pathlib import Path
 
 from edge_runtime.bundle import Bundle, find_bundle
 from edge_runtime.bundle_parts import ENDINGS
-from edge_runtime.errors import BundleError
+from edge_runtime.errors import BundleError, SettingError
 from edge_runtime.options import Parser, print_json
-from export.audit import survey
+from export.file_finding import (
+    NOT_ASKED,
+    find_cost,
+    find_outside,
+    finding_lines,
+    signatures_of,
+)
 from export.finding import find
-from export.inspection_json import bundle_result, file_result
+from export.inspection_json import (
+    bundle_result,
+    checkpoint_result,
+    file_result,
+    repair_result,
+)
 from export.inspection_text import bundle_lines, report_lines
+from export.repair import repair
+from export.survey import survey
 from training.record import RECIPE_FILE, check_checkpoint
 
 NO_SOURCE = (
@@ -28,7 +41,9 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     path = Path(options.target)
     # os.path, for Path raises where a name is too long to be one.
-    if os.path.isfile(path):  # noqa: PTH113
+    if options.repair or options.output is not None:
+        _repair_file(path, options)
+    elif os.path.isfile(path):  # noqa: PTH113
         _inspect_file(path, options)
     elif os.path.isfile(path / RECIPE_FILE):  # noqa: PTH113
         _inspect_checkpoint(path, options)
@@ -39,16 +54,40 @@ def run(arguments: Sequence[str]) -> int:
 
 def _inspect_file(path: Path, options: argparse.Namespace) -> None:
     model_format = _format(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
-    report = survey(data, model_format, str(path))
+    data = _read(path)
+    found = survey(data, model_format, str(path))
+    outside = find_outside(path, found)
+    cost = NOT_ASKED
+    if options.measure:
+        cost = find_cost(path, model_format, found.file.signatures)
     if options.json:
-        print_json(file_result(path, model_format, report))
+        print_json(file_result(path, model_format, found, outside, cost))
         return
     print(f"{path}: {model_format}, {len(data):,} bytes")
-    print("\n".join([NO_SOURCE, *report_lines(report, options.weights)]))
+    print(NO_SOURCE)
+    *weights, legend = report_lines(found.report, options.weights)
+    print("\n".join([*weights, *finding_lines(found, outside, cost), legend]))
+
+
+def _repair_file(path: Path, options: argparse.Namespace) -> None:
+    if not options.repair:
+        raise SettingError("-o: names what --repair writes; add --repair")
+    if not os.path.isfile(path) or _format(path) != "tflite":  # noqa: PTH113
+        raise SettingError(f"{path}: only a .tflite file can be repaired")
+    done = repair(path, _read(path), options.output)
+    if options.json:
+        print_json(repair_result(path, done))
+    elif done is None:
+        print(f"{path}: nothing to repair: no constant is stored twice")
+    else:
+        print(done)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _inspect_checkpoint(path: Path, options: argparse.Namespace) -> None:
@@ -58,7 +97,7 @@ def _inspect_checkpoint(path: Path, options: argparse.Namespace) -> None:
 
     report = checkpoint_report(path)
     if options.json:
-        print_json(file_result(path, "checkpoint", report))
+        print_json(checkpoint_result(path, report))
         return
     print(f"{path}: checkpoint")
     print("\n".join(report_lines(report, options.weights)))
@@ -66,10 +105,16 @@ def _inspect_checkpoint(path: Path, options: argparse.Namespace) -> None:
 
 def _inspect_bundle(bundle: Bundle, options: argparse.Namespace) -> None:
     findings = [find(bundle, model) for model in bundle.models]
+    costs = [
+        find_cost(model.path, model.format, signatures_of(model))
+        if options.measure
+        else NOT_ASKED
+        for model in bundle.models
+    ]
     if options.json:
-        print_json(bundle_result(bundle, findings))
+        print_json(bundle_result(bundle, findings, costs))
     else:
-        print("\n".join(bundle_lines(bundle, findings, options.weights)))
+        print("\n".join(bundle_lines(bundle, findings, costs, options.weights)))
     for finding in findings:
         if not finding.agrees:
             raise finding.difference()
@@ -98,6 +143,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--weights", action="store_true", help="list every weight and every tensor"
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="load and run each file in a process of its own: bytes that the engine"
+        " keeps for weights, and peak memory",
+    )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="write the .tflite file with byte-identical constants stored once, after"
+        " comparing outputs",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="what --repair writes; default NAME.repaired.tflite beside the file, which"
+        " itself is replaced if named here",
     )
     parser.add_argument(
         "--json",

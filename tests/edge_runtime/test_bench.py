@@ -143,7 +143,9 @@ def test_every_figure_is_measured(engine: str, tiny_picture: TinyBundle) -> None
     assert measured.first.load_ms > measured.latency.min_ms
     assert measured.first.peak_rss_bytes is not None
     assert 10**7 < measured.first.peak_rss_bytes < 10**9
-    assert (None, None) == (measured.packed_bytes, measured.real_time_factor)
+    assert measured.first.packed_bytes is not None
+    assert 0 < measured.first.packed_bytes < 10**5
+    assert measured.real_time_factor is None
 
 
 @needs_litert
@@ -217,7 +219,7 @@ def test_table_shows_conditions(
     assert ["litert", version, "fp32", "2", "1", "1×16×16×3", "5", "3"] == (
         row.split()[:8]
     )
-    assert row.endswith("not measured")
+    assert "packed MB" in names and "not measured" not in row
     assert "short run: published figures need 1024 runs and 60 s" == note
 
 
@@ -236,7 +238,22 @@ def test_json_holds_the_keys(
     )
     assert result["p50_ms"] == row["p50_ms"] > 0
     assert (3, 5, True) == (row["n_runs"], row["n_warmup"], row["short_run"])
-    assert result["packed_bytes"] is None
+    assert 0 < result["packed_bytes"] == row["packed_bytes"]
+    assert row["weight_cache"] is False
+
+
+@needs_litert
+def test_a_weight_cache_is_used_on_demand(
+    tiny_speech: TinyBundle, cache_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --weight-cache the packed weights are those of the file that is kept."""
+    folder = str(tiny_speech.bundle.folder)
+    bench.run([folder, *QUICK, "--weight-cache", "--json"])
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    (file,) = (cache_home / "weights").iterdir()
+
+    assert row["weight_cache"] is True
+    assert file.stat().st_size == row["packed_bytes"]
 
 
 @needs_litert

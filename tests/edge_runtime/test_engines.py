@@ -14,8 +14,11 @@ import pytest
 
 from edge_runtime.bundle import ModelFile, TensorSpec
 from edge_runtime.engine import Engine
-from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engine
-from edge_runtime.engines.litert import cache_file
+from edge_runtime.engines import (
+    FORMAT_OF_ENGINE,
+    installed_engines,
+    open_engine,
+)
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.model_header import check_model_bytes
 from tests.tiny_models import TinyBundle, largest_difference
@@ -372,72 +375,6 @@ def test_other_file_is_refused() -> None:
         "notes.tflite: starts with b' dia', expected b'TFL3'; this is no .tflite file"
     )
     assert expected == str(caught.value)
-
-
-@pytest.mark.skipif("litert" not in installed_engines(), reason="litert not installed")
-def test_weight_cache_gives_the_same_and_is_kept(
-    tiny_picture: TinyBundle, tmp_path: Path
-) -> None:
-    """The first load packs the weights into one file, later ones take it as it is."""
-    inputs = tiny_picture.inputs["depth_2"]
-    with open_tiny("litert", tiny_picture) as engine:
-        expected = engine.run("depth_2", inputs)
-    results, files = [], []
-    for _ in range(2):
-        with open_tiny("litert", tiny_picture, weight_cache=tmp_path) as engine:
-            results.append(engine.run("depth_2", inputs))
-            packed_bytes = engine.packed_bytes
-        files.append([(path, path.stat().st_mtime_ns) for path in tmp_path.iterdir()])
-
-    assert files[0] == files[1]
-    assert [cache_file(tiny_picture.model("tflite"), tmp_path)] == [
-        path for path, _ in files[0]
-    ]
-    assert packed_bytes == files[0][0][0].stat().st_size
-    assert [0, 0] == [largest_difference(expected, result) for result in results]
-
-
-@pytest.mark.skipif("litert" not in installed_engines(), reason="litert not installed")
-@pytest.mark.parametrize("rubbish", [b"", b"\0" * 4096, b"not a cache at all"])
-def test_damaged_weight_cache_is_made_again(
-    tiny_picture: TinyBundle, tmp_path: Path, rubbish: bytes
-) -> None:
-    """A cache file that a power cut left empty or blank changes no result."""
-    path = cache_file(tiny_picture.model("tflite"), tmp_path)
-    path.write_bytes(rubbish)
-    with open_tiny("litert", tiny_picture, weight_cache=tmp_path) as engine:
-        result = engine.run("depth_2", tiny_picture.inputs["depth_2"])
-
-    expected = tiny_picture.outputs["depth_2"]
-    assert largest_difference(expected, result) < FLOAT_TOLERANCE
-    assert path.stat().st_size > len(rubbish) or path.read_bytes() != rubbish
-
-
-@pytest.mark.skipif("litert" not in installed_engines(), reason="litert not installed")
-def test_two_processes_may_build_one_weight_cache(
-    tiny_picture: TinyBundle, tmp_path: Path
-) -> None:
-    """Processes that start at once both run, and leave one whole file."""
-    program = (
-        "import sys; from pathlib import Path; from edge_runtime.bundle import Bundle;"
-        "from edge_runtime.engines import open_engine;"
-        "from edge_runtime.loop import find_call;"
-        "from edge_runtime.sample_inputs import sample_inputs;"
-        "m = Bundle.open(Path(sys.argv[1])).model('tflite', 'fp32');"
-        "e = open_engine('litert', m, 1, Path(sys.argv[2]));"
-        "o = e.run('depth_2', sample_inputs(find_call(m, 'depth_2'), 0));"
-        "print(float(o['restored'].sum()))"
-    )
-    words = [sys.executable, "-c", program, str(tiny_picture.bundle.folder)]
-    children = [
-        subprocess.Popen([*words, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    printed = {child.communicate()[0] for child in children}
-
-    assert [0, 0, 0] == [child.returncode for child in children]
-    assert 1 == len(printed)
-    assert 1 == len(list(tmp_path.iterdir()))
 
 
 def test_engines_are_silent(engine_name: str, tiny_picture: TinyBundle) -> None:

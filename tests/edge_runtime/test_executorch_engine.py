@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -78,30 +77,6 @@ def test_number_of_tensors_is_checked(tiny_picture: TinyBundle, tmp_path: Path) 
 
     expected = "integers.pte: forward inputs: found number 1 wide, expected wide"
     assert expected == str(caught.value)
-
-
-def test_weight_cache_gives_the_same(
-    tiny_picture: TinyBundle, tiny_speech: TinyBundle, tmp_path: Path
-) -> None:
-    """With packed weights shared, two models in one process compute as before."""
-    results: dict[bool, list[dict[str, Any]]] = {}
-    for cached in (False, True):
-        folder = tmp_path if cached else None
-        picture = open_engine(
-            "executorch", tiny_picture.model("pte"), weight_cache=folder
-        )
-        speech = open_engine(
-            "executorch", tiny_speech.model("pte"), weight_cache=folder
-        )
-        with picture, speech:
-            results[cached] = [
-                picture.run("depth_1", tiny_picture.inputs["depth_1"]),
-                speech.run("step", tiny_speech.inputs["step"]),
-                picture.run("depth_2", tiny_picture.inputs["depth_2"]),
-            ]
-
-    differences = map(largest_difference, results[False], results[True])
-    assert [0, 0, 0] == list(differences)
 
 
 def test_more_threads_than_cores_are_refused(tiny_picture: TinyBundle) -> None:

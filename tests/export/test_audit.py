@@ -4,7 +4,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_runtime.bundle_parts import SharedWeight
 from edge_runtime.errors import BundleError, SharingError
-from export.audit import SourceWeight, audit, audit_stored, sharing_table, survey
+from export.audit import SourceWeight, audit, audit_stored, sharing_table
+from export.survey import survey
 from export.tflite_rewrite import deduplicate
 from tests.export.broken_sharing import add_constant, rewritten, with_own_copies
 from tests.export.sharing_models import (
@@ -285,7 +286,8 @@ def test_hashes_alone_give_the_same_report(data, model_format, kind):
 def test_survey_counts_each_content_once():
     """Without any knowledge of the source, byte-identical copies are still seen."""
     data = tflite(Recursive)
-    plain, copied = survey(data, "tflite"), survey(with_own_copies(data), "tflite")
+    plain = survey(data, "tflite").report
+    copied = survey(with_own_copies(data), "tflite").report
 
     assert 0 == plain.duplicate_bytes
     assert plain.unique_bytes == copied.unique_bytes

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from edge_runtime.bundle import BUNDLES
 from edge_runtime.errors import BundleError, TiedgeError
-from export.audit import survey
+from export.file_finding import NOT_ASKED, Outside, finding_lines
 from export.sharing_report import sharing_summary, sharing_table, uses_legend
+from export.survey import survey
 from tests.export.sharing_models import Recursive, pte, quantized_tflite
 
 LONGEST_LINE = 400
@@ -44,14 +45,16 @@ def damage(draw: st.DrawFn, whole: bytes) -> bytes:
 def check(data: bytes, model_format: str) -> None:
     """Fail unless the bytes give a printable report or one clear line."""
     try:
-        report = survey(data, model_format, "a file")
+        found = survey(data, model_format, "a file")
     except TiedgeError as error:
         (line,) = str(error).splitlines()
         assert line.startswith("a file: ")
         assert len(line) <= LONGEST_LINE
         assert not FOREIGN.search(line)
         return
+    report = found.report
     table = [*sharing_table(report).splitlines(), uses_legend(report)]
+    table += finding_lines(found, Outside(found.file.outside, ""), NOT_ASKED)
     for line in [*sharing_summary(report), *table]:
         assert line.isprintable()
 
@@ -113,11 +116,11 @@ def test_a_shape_that_overflows_is_refused() -> None:
 def test_a_name_of_control_characters_is_printable(tmp_path: Path) -> None:
     """A name can neither break a line nor move a terminal's cursor."""
     data = quantized_tflite(Recursive, "static")
-    names = [w.name for w in survey(data, "tflite").weights]
+    names = [w.name for w in survey(data, "tflite").report.weights]
     name = max(names, key=len).encode()
     hostile = b"\x1b[2J\n" + name[5:]
 
-    report = survey(data.replace(name, hostile), "tflite")
+    report = survey(data.replace(name, hostile), "tflite").report
 
     assert all(weight.name.isprintable() for weight in report.weights)
     assert any(weight.name.startswith("�[2J�") for weight in report.weights)
