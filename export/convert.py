@@ -21,6 +21,7 @@ from export.inputs import Inputs, arrays_of, drawn_like, fitting
 from export.interrupt import Say, heeding
 from export.order import FORMATS, PRECISIONS, USUAL_PRECISIONS, Order
 from export.output_folder import check_output
+from export.own_dial import Dial, dial_points
 from export.pack import export_bundle
 from export.plan import EntryPoint, Plan, graph_weights, weights_sha256
 from export.prepare import prepare
@@ -63,7 +64,7 @@ class Entry:
 
 
 def convert(
-    entries: Entry | Mapping[str, Entry],
+    entries: Entry | Mapping[str, Entry] | Dial,
     output: str | Path,
     *,
     formats: Sequence[str] = FORMATS,
@@ -81,7 +82,8 @@ def convert(
     int8-weight and int4-weight change how weights are stored and nothing else; int8
     is static where the entries have calibration inputs, else dynamic as int8-dynamic
     is. A bundle that stands in `output` is replaced when all went well. An interrupt
-    is taken between two files, for a converter would swallow it.
+    is taken between two files, for a converter would swallow it. A Dial makes one file
+    of many depths.
 
     Raises ModuleError for a module that cannot be traced, for inputs that do not fit
     and for calibration inputs that are missing, SettingError for a format, precision
@@ -95,10 +97,17 @@ def convert(
         _legal("precisions", precisions, PRECISIONS),
         allow_duplicates,
     )
-    named = by_name(entries)
+    modules = modules_of(entries)
     check_output(folder)
-    with evaluated(entry.module for entry in named.values()), heeding(say) as heed:
-        return export_bundle(own_plan(named, folder, licence, seed), order, heed)
+    with evaluated(modules), heeding(say) as heed:
+        return export_bundle(own_plan(entries, folder, licence, seed), order, heed)
+
+
+def modules_of(entries: Entry | Mapping[str, Entry] | Dial) -> Sequence[nn.Module]:
+    """Return the modules of entries, which are checked as `by_name` does."""
+    if isinstance(entries, Dial):
+        return entries.modules
+    return [entry.module for entry in by_name(entries).values()]
 
 
 def by_name(entries: Entry | Mapping[str, Entry]) -> Mapping[str, Entry]:
@@ -106,8 +115,8 @@ def by_name(entries: Entry | Mapping[str, Entry]) -> Mapping[str, Entry]:
     named = {"forward": entries} if isinstance(entries, Entry) else entries
     if not isinstance(named, Mapping):
         raise ModuleError(
-            f"entries: found {type(named).__name__}, expected export.convert.Entry, or"
-            " several by name"
+            f"entries: found {type(named).__name__}, expected export.convert.Entry,"
+            " several by name, or export.own_dial.Dial"
         )
     for name, entry in named.items():
         if not isinstance(entry, Entry):
@@ -148,7 +157,7 @@ def _legal(what: str, found: Sequence[str], legal: Sequence[str]) -> tuple[str, 
 
 
 def own_plan(
-    entries: Entry | Mapping[str, Entry],
+    entries: Entry | Mapping[str, Entry] | Dial,
     output: Path,
     licence: str = NOT_STATED,
     seed: int = 0,
@@ -160,20 +169,19 @@ def own_plan(
             f"{output}: names the bundle; expected letters, digits, dots, dashes and"
             " underscores"
         )
-    entries = by_name(entries)
     rng = np.random.default_rng(seed)
-    points = tuple(
-        _entry_point(entry_name, entry, rng) for entry_name, entry in entries.items()
-    )
+    dial = None
+    entries = entries if isinstance(entries, Dial) else by_name(entries)
+    if isinstance(entries, Dial):
+        dial = dial_points(entries, rng)
+        points, states = dial.points, []
+    else:
+        points = tuple(_entry_point(key, entry, rng) for key, entry in entries.items())
+        states = _states(points, entries)
     graphs = prepare({point.name: (point.module, point.example) for point in points})
     source = graph_weights(graphs)
     if not source:
         raise ModuleError(f"{name}: holds no weights, expected at least one")
-    states = {
-        state.input: _state(point, state)
-        for point, entry in zip(points, entries.values(), strict=True)
-        for state in entry.states
-    }
     static = all(point.calibration for point in points)
     return Plan(
         name=name,
@@ -186,8 +194,8 @@ def own_plan(
         int8_metric_loss=0.0,
         measure=None,
         facts={
-            "depths": [],
-            "states": list(states.values()),
+            "depths": [] if dial is None else list(dial.loop.depths),
+            "states": states,
             "picture": None,
             "speech": None,
             "source": {
@@ -202,7 +210,21 @@ def own_plan(
             "training_data": [NOT_STATED],
         },
         card=f"# {name}\n\nMade by `export.convert` from a PyTorch module.\n",
+        loop=None if dial is None else dial.loop,
+        asked=() if dial is None else dial.asked,
     )
+
+
+def _states(
+    points: Sequence[EntryPoint], entries: Mapping[str, Entry]
+) -> list[dict[str, Any]]:
+    """Return the states of all entry points, each once."""
+    found = {
+        state.input: _state(point, state)
+        for point, entry in zip(points, entries.values(), strict=True)
+        for state in entry.states
+    }
+    return list(found.values())
 
 
 def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoint:

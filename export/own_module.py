@@ -9,11 +9,12 @@ from pathlib import Path
 
 from edge_runtime.errors import ModuleError
 from export.convert import Entry
+from export.own_dial import Dial
 from export.prepare import first_line
 
 
-def entries_of(target: str) -> Entry | Mapping[str, Entry]:
-    """Return what the function gives: an Entry, or several by name.
+def entries_of(target: str) -> Entry | Mapping[str, Entry] | Dial:
+    """Return what the function gives: an Entry, several by name, or a Dial.
 
     Modules are looked for in the current folder as well. Raises ModuleError where
     there is no such function, where it fails, and where it gives something else.
@@ -35,13 +36,13 @@ def entries_of(target: str) -> Entry | Mapping[str, Entry]:
     except Exception as error:  # whatever the user's function raises
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise ModuleError(f"{target}: fails: {reason}") from error
-    if isinstance(entries, Entry):
+    if isinstance(entries, Entry | Dial):
         return entries
     named: Mapping[str, object] = entries if isinstance(entries, Mapping) else {}
     found = {k: entry for k, entry in named.items() if isinstance(entry, Entry)}
     if named and len(found) == len(named):
         return found
     raise ModuleError(
-        f"{target}: gives {type(entries).__name__}, expected export.convert.Entry, or a"
-        " dictionary of them by name"
+        f"{target}: gives {type(entries).__name__}, expected export.convert.Entry, a"
+        " dictionary of them by name, or export.own_dial.Dial"
     )

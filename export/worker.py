@@ -100,12 +100,12 @@ def export_here(words: Sequence[str]) -> None:
 
     with ExitStack() as stack:
         if is_function(target):
-            from export.convert import by_name, own_plan
+            from export.convert import modules_of, own_plan
             from export.own_module import entries_of
             from export.trial import evaluated
 
-            entries = by_name(entries_of(target))
-            stack.enter_context(evaluated(e.module for e in entries.values()))
+            entries = entries_of(target)
+            stack.enter_context(evaluated(modules_of(entries)))
             plan = own_plan(entries, order.output)
         else:
             plan = plan_of(Path(target))

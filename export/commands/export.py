@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "target",
         metavar="CHECKPOINT_OR_FUNCTION",
         help="folder that training left, or package.module:function that gives an"
-        " export.convert.Entry, or several by name",
+        " export.convert.Entry, several by name, or export.own_dial.Dial",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="the bundle's folder"

@@ -210,6 +210,7 @@ def test_processes_that_start_at_once_leave_one_file(
     program = (
         "import sys; from pathlib import Path; from edge_runtime.bundle import Bundle;"
         "from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine;"
+        "from edge_runtime.loop import find_call;"
         "from edge_runtime.sample_inputs import sample_inputs;"
         "n = sys.argv[3];"
         "m = Bundle.open(Path(sys.argv[1])).model(FORMAT_OF_ENGINE[n], 'fp32');"

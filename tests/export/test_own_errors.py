@@ -204,7 +204,8 @@ def test_outputs_that_cannot_be_had(
         ),
         (
             nn.Linear(4, 4),
-            "entries: found Linear, expected export.convert.Entry, or several by name",
+            "entries: found Linear, expected export.convert.Entry, several by name, or"
+            " export.own_dial.Dial",
         ),
     ],
 )

@@ -1,0 +1,152 @@
+"""A dial of the user's own modules: one step, run as often as is asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_runtime.bundle_parts import Loop, TensorSpec
+from edge_runtime.errors import ModuleError
+from export.dial import with_inputs
+from export.inputs import arrays_of, drawn_like, fitting
+from export.plan import Arrays, EntryPoint
+from export.trial import outputs_of
+
+N_FRESH = 2
+"""Inputs, beside the example, that every depth is compared on."""
+STREAM, POSITION, EXIT = "stream", "position", "exit"
+
+
+@dataclass(frozen=True)
+class Dial:
+    """One network of many depths, in one file whose size and memory no depth changes.
+
+    `before` gives the stream, `step` takes one and gives the next, `after` makes the
+    outputs. The names of their arguments tell what they get: `stream`; in `step`,
+    `position`, int32 of shape (1,), the number of steps before it; in `after`, `exit`,
+    int32 of shape (1,), the place of the depth in `depths`; and any input of `example`.
+    """
+
+    before: nn.Module
+    step: nn.Module
+    after: nn.Module
+    example: Mapping[str, Tensor]
+    """What the network takes from outside."""
+    depths: Sequence[int]
+    """How many steps are on offer, rising."""
+    calibration: Sequence[Mapping[str, Tensor]] = ()
+    """Typical inputs; they set the ranges of static int8, one for all steps."""
+    held_out: Sequence[Mapping[str, Tensor]] = ()
+    """Inputs to compare on; without, numbers like the example's are drawn."""
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The three parts."""
+        return self.before, self.step, self.after
+
+
+@dataclass(frozen=True)
+class DialPoints:
+    """The entry points of a dial, and how they make one network."""
+
+    points: tuple[EntryPoint, ...]
+    loop: Loop
+    asked: tuple[Arrays, ...]
+
+
+def dial_points(dial: Dial, rng: np.random.Generator) -> DialPoints:
+    """Return the entry points of a dial, with the inputs that they meet in it.
+
+    Raises ModuleError for depths that do not rise, arguments that nothing fits, and a
+    step whose stream has another type or shape than the one that it took.
+    """
+    depths = tuple(dial.depths)
+    if not depths or list(depths) != sorted({d for d in depths if d > 0}):
+        raise ModuleError(f"depths: found {depths}, expected rising numbers from 1")
+    asked = arrays_of("example", dial.example)
+    known: Arrays = {
+        **asked,
+        POSITION: np.zeros(1, np.int32),
+        EXIT: np.zeros(1, np.int32),
+    }
+    before, streams = _point(
+        "before", dial.before, known, without=(STREAM, POSITION, EXIT)
+    )
+    stream = _stream(before)
+    known[STREAM] = streams[0]
+    step, _ = _point("step", dial.step, known, without=(EXIT,))
+    following = _stream(step)
+    if (following.dtype, following.shape) != (stream.dtype, stream.shape):
+        raise ModuleError(
+            f"step: gives {following.dtype} {following.shape} for a stream of"
+            f" {stream.dtype} {stream.shape}, expected another like it"
+        )
+    after, _ = _point("after", dial.after, known, without=(POSITION,))
+    for name, point in (("step", step), ("after", after)):
+        if STREAM not in {tensor.name for tensor in point.inputs}:
+            raise ModuleError(f"{name}: takes no argument {STREAM!r}, expected one")
+    told = {t.name for t in step.inputs}, {t.name for t in after.inputs}
+    loop = Loop(
+        before="before",
+        step="step",
+        after="after",
+        stream=STREAM,
+        position=POSITION if POSITION in told[0] else None,
+        exit=EXIT if EXIT in told[1] else None,
+        depths=depths,
+    )
+    given = [fitting("held_out", asked, inputs) for inputs in dial.held_out]
+    fresh = given or [drawn_like(asked, rng) for _ in range(N_FRESH)]
+    typical = [fitting("calibration", asked, inputs) for inputs in dial.calibration]
+    proved = (asked, *fresh)
+    points = with_inputs((before, step, after), loop, proved, typical)
+    return DialPoints(points, loop, proved)
+
+
+def _point(
+    name: str, module: nn.Module, known: Arrays, without: Sequence[str]
+) -> tuple[EntryPoint, list[NDArray[Any]]]:
+    """Return a part without its inputs, and what it gives for the known ones."""
+    arguments = list(inspect.signature(module.forward).parameters)
+    names = [key for key in known if key not in without]
+    for argument in arguments:
+        if argument not in names:
+            raise ModuleError(
+                f"{name}: forward takes {argument!r}, expected some of"
+                f" {' '.join(names)}"
+            )
+    inputs = {argument: known[argument] for argument in arguments}
+    results = outputs_of(name, module, inputs)
+    point = EntryPoint(
+        name=name,
+        depth=None,
+        module=module,
+        inputs=tuple(_spec(key, values) for key, values in inputs.items()),
+        outputs=tuple(
+            _spec(f"y{i}" if name == "after" else f"next_{STREAM}", values)
+            for i, values in enumerate(results)
+        ),
+        held_out=(),
+    )
+    return point, results
+
+
+def _stream(point: EntryPoint) -> TensorSpec:
+    if len(point.outputs) != 1:
+        raise ModuleError(
+            f"{point.name}: gives {len(point.outputs)} tensors, expected the stream"
+            " alone"
+        )
+    return point.outputs[0]
+
+
+def _spec(name: str, values: NDArray[Any]) -> TensorSpec:
+    layout = ascii_lowercase[: values.ndim]
+    return TensorSpec(name, str(values.dtype), values.shape, layout, None, None, None)
