@@ -22,7 +22,7 @@ FP32_RELATIVE_ERROR = 1e-4
 
 
 @dataclass
-class _Difference:
+class Difference:
     """Differences of one output of one entry point, added up over inputs."""
 
     largest: float = 0.0
@@ -71,7 +71,7 @@ def prove_parity(plan: Plan, model: ModelFile) -> tuple[Parity, ...]:
 def _prove(
     plan: Plan, model: ModelFile, name: str, expected: Sequence[Sequence[Arrays]]
 ) -> Parity:
-    differences: dict[tuple[str, str], _Difference] = defaultdict(_Difference)
+    differences: dict[tuple[str, str], Difference] = defaultdict(Difference)
     with open_engine(name, model) as engine:
         for entry, wanted in zip(plan.entry_points, expected, strict=True):
             for inputs, outputs in zip(entry.held_out, wanted, strict=True):
