@@ -29,7 +29,7 @@ bank. For int8, whose activations are integers too, the plan's floor counts."""
 
 
 @dataclass
-class _Difference:
+class Difference:
     """Differences of one output of one entry point, added up over inputs."""
 
     largest: float = 0.0
@@ -100,7 +100,7 @@ def _proofs(plan: Plan) -> list[_Proof]:
 
 
 def _prove(plan: Plan, model: ModelFile, name: str, proofs: Sequence[_Proof]) -> Parity:
-    differences: dict[tuple[str, str], _Difference] = defaultdict(_Difference)
+    differences: dict[tuple[str, str], Difference] = defaultdict(Difference)
     with open_engine(name, model) as engine:
         for proof in proofs:
             found = engine.run(proof.call, proof.inputs)

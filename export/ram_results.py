@@ -166,7 +166,7 @@ def main() -> int:
                 print(json.dumps(row), file=sys.stderr, flush=True)
                 rows.append(row)
         result = {
-            "conditions": conditions() | {"hidden": HIDDEN, "side_px": SIDE_PX},
+            "conditions": conditions("ram") | {"hidden": HIDDEN, "side_px": SIDE_PX},
             "sources_sha256": sources_sha256(),
             "rows": rows,
         }

@@ -1,4 +1,4 @@
-"""The curves of a run, drawn from its log."""
+"""The curves of a run, drawn from its log; and what other plots begin with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw_curves(run: Path) -> None:
     metrics = [
         k for k in rows[0] if k not in {"step", "loss", "learning_rate", "seconds"}
     ]
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = new_figure(9, 3.5)
     left, right = figure.subplots(1, 2)
     left.plot(steps, [float(row["loss"]) for row in rows])
     left.set(xlabel="step", ylabel="training loss")
@@ -29,5 +29,15 @@ def draw_curves(run: Path) -> None:
         right.plot(steps, [float(row[metric]) for row in rows], label=metric)
     right.set(xlabel="step", ylabel="held-out metric")
     right.legend()
-    with replacing(run / CURVES_FILE) as temporary:
+    save_figure(figure, run / CURVES_FILE)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure; sizes in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 from edge_runtime.device import NOT_MEASURED, Device
 from edge_runtime.errors import DataError
 
+BYTES_PER_KB = 10**3
 BYTES_PER_MB = 10**6
 HEADLINE_SIGMA = 25.0
 UNSEEN = "free-spoken-digit, unseen speaker"
 """The headline set of recordings."""
+
+EXPORTERS = ("plain", "tiedge")
+"""Those that results/sharing.json compares, in the order of columns."""
 
 Rows = Sequence[Mapping[str, Any]]
 Results = Mapping[str, Mapping[str, Any]]
@@ -93,11 +98,83 @@ def _digits(rows: Rows, _: Results) -> str:
     return _table(head, lines)
 
 
-def _sharing(rows: Rows, _: Results) -> str:
+def _bundles(rows: Rows, _: Results) -> str:
     head = ["file", "file bytes", "unique bytes", "stored bytes", "duplicate bytes"]
     keys = ("file_bytes", "unique_bytes", "stored_bytes", "duplicate_bytes")
     lines = [[row["file"], *(f"{row[key]:,}" for key in keys)] for row in rows]
     return _table(head, lines)
+
+
+def _sharing(rows: Rows, _: Results) -> str:
+    columns = [(e, p) for p in ("fp32", "int8") for e in EXPORTERS]
+    cells: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+    for row in rows:
+        line = cells.setdefault((row["module"], row["format"]), {})
+        line[row["exporter"], row["precision"]] = _exported(row)
+    head = ["module", "format", *(f"{e}, {p}" for e, p in columns)]
+    table = _table(
+        head,
+        [
+            [*key, *(line.get(column, "–") for column in columns)]
+            for key, line in cells.items()
+        ],
+    )
+    sums = "\n".join(
+        f"- {_sum([r for r in rows if r['exporter'] == e], e)}" for e in EXPORTERS
+    )
+    (engines,) = {
+        ", ".join(
+            sorted({f"{r['engine']} {r['engine_version']}" for r in rows if r["runs"]})
+        )
+    }
+    said = (
+        "Each cell: the file; of it, weights held a second time; the memory that"
+        " loading it and one run took; for int8, the signal-to-noise ratio"
+        " against the module. Wrong is an fp32 file that is off by 0.01 % or more of"
+        " the largest output, and an int8 file below 20 dB. Run on"
+        f" {engines}."
+    )
+    return f"{sums}\n\n{table}\n\n{said}"
+
+
+def _exported(row: Mapping[str, Any]) -> str:
+    """Return what one exporter made of a module, in one cell."""
+    if (outcome := outcome_of(row)) not in ("right", "wrong"):
+        return outcome if outcome == "refused" else f"**{outcome}**"
+    said = [
+        f"{row['file_bytes'] / BYTES_PER_KB:.0f} KB",
+        f"{row['duplicate_bytes'] / BYTES_PER_KB:.0f} KB twice",
+        f"{row['ram_bytes'] / BYTES_PER_MB:.1f} MB",
+    ]
+    if row["precision"] != "fp32" and row["snr_db"] is not None:
+        said.append(f"{row['snr_db']:.0f} dB")
+    if outcome == "wrong":
+        said.insert(0, "**wrong**")
+    return ", ".join(said)
+
+
+def outcome_of(row: Mapping[str, Any]) -> str:
+    """Return in words what became of one module with one exporter."""
+    if row["right"]:
+        return "right"
+    if row["runs"]:
+        return "wrong"
+    if (row["failure"] or "").startswith("crashes"):
+        return "crashes"
+    if row["converts"]:
+        return "does not load"
+    return "refused" if row["exporter"] == EXPORTERS[1] else "does not convert"
+
+
+def _sum(rows: Rows, exporter: str) -> str:
+    """Return how often an exporter's files had which outcome, in one line."""
+    found = Counter(outcome_of(row) for row in rows)
+    outcomes = ", ".join(f"{n} {outcome}" for outcome, n in found.most_common())
+    twice = sum(row["duplicate_bytes"] for row in rows if row["right"])
+    return (
+        f"{exporter}: of {len(rows)} files {outcomes}; the right ones hold"
+        f" {twice / BYTES_PER_KB:,.0f} KB of weights a second time."
+    )
 
 
 def _latency(rows: Rows, results: Results) -> str:
@@ -137,6 +214,7 @@ def _latency(rows: Rows, results: Results) -> str:
 TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
     "denoise": _denoise,
     "digits": _digits,
+    "bundles": _bundles,
     "sharing": _sharing,
     "latency": _latency,
 }

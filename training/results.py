@@ -2,7 +2,7 @@
 
 Each of results/*.json is written whole as soon as it is measured, by calls of the
 `tiedge` command, with the conditions and a hash of the sources that it depends on. The
-README's tables follow.
+README's tables and plots follow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from training.result_tables import (
     fill_tables,
     read_results,
 )
+from training.sharing_plot import draw_sharing
 from training.subject import TORCH, TORCH_PRECISION, committed_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +48,8 @@ SHORT_RUNS, SHORT_SECONDS = 100, 2.0
 
 VERSIONS = ("numpy", "Pillow")
 """Packages beside the engines, which rows name, that figures may depend on."""
+EXPORTERS = ("torch", "litert-torch", "ai-edge-quantizer", "executorch", "torchao")
+"""Packages that the comparison with the plain exporters depends on as well."""
 
 ENGINES = ("edge_runtime/engine.py", "edge_runtime/engines/*.py")
 SOURCES = {
@@ -71,7 +74,23 @@ SOURCES = {
         "training/metrics.py",
         "training/speech.py",
     ),
-    "sharing": (),
+    "bundles": (),
+    "sharing": (
+        "export/audit.py",
+        "export/comparison_modules.py",
+        "export/lift.py",
+        "export/matching.py",
+        "export/measured_run.py",
+        "export/plain_exporters.py",
+        "export/prepare.py",
+        "export/pt2e.py",
+        "export/quantize_tflite.py",
+        "export/ranges.py",
+        "export/side_by_side*.py",
+        "export/tflite_bake.py",
+        "export/tflite_rewrite.py",
+        "export/to_*.py",
+    ),
     "latency": (
         *ENGINES,
         "edge_runtime/bench.py",
@@ -81,9 +100,49 @@ SOURCES = {
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 
+BUNDLES = {
+    "denoise": ("denoise",),
+    "digits": ("digits",),
+    "bundles": ("denoise", "digits"),
+    "sharing": (),
+    "latency": ("denoise", "digits"),
+}
+"""Results file to the bundles that it tells of."""
+
+PLOTS = {"sharing": draw_sharing}
+"""Results file to what draws docs/NAME.png of its rows."""
+
 Row = dict[str, Any]
 Call = Callable[..., Row]
 """Runs `tiedge` with arguments and returns its JSON object."""
+
+
+def compare_exporters() -> Row:
+    """Return the comparison of tiedge with the plain exporters.
+
+    In a process of its own, as `export` is a layer above. Its progress goes to stderr.
+    """
+    return _json_of("export.side_by_side")
+
+
+def call_tiedge(*arguments: str) -> Row:
+    """Return what `tiedge ARGUMENTS --json` prints; its progress goes to stderr."""
+    return _json_of("tiedge", *arguments, "--json")
+
+
+def _json_of(module: str, *arguments: str) -> Row:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode and not done.stdout:
+        said = " ".join(word for word in (module, *arguments) if word != "--json")
+        raise SettingError(f"{said}: failed, see above")
+    row: Row = json.loads(done.stdout)
+    return row
 
 
 @dataclass(frozen=True)
@@ -101,8 +160,10 @@ class Setup:
     n_joined: int = N_JOINED
     runs: int = PUBLISHED_RUNS
     seconds: float = PUBLISHED_SECONDS
+    compare: Callable[[], Row] = field(default=compare_exporters)
+    """Gives the comparison with the plain exporters."""
     root: Path = ROOT
-    """Holds README.md and results/."""
+    """Holds README.md, results/ and docs/."""
 
     @property
     def folder(self) -> Path:
@@ -137,35 +198,26 @@ def make(name: str, setup: Setup, call: Call) -> None:
     if not rows:
         raise SettingError(f"{name}: nothing could be measured; no engine is installed")
     result = {
-        "conditions": conditions(),
+        "conditions": conditions(name),
         "sources_sha256": sources_sha256(name, setup),
         "rows": rows,
     }
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     write_text(setup.folder / f"{name}.json", text)
+    if name in PLOTS:
+        PLOTS[name](rows, setup.root / "docs" / f"{name}.png")
     readme = setup.root / "README.md"
     written = readme.read_text(encoding="utf-8")
     write_text(readme, fill_tables(written, read_results(setup.folder)))
 
 
-def call_tiedge(*arguments: str) -> Row:
-    """Return what `tiedge ARGUMENTS --json` prints; its progress goes to stderr."""
-    command = [sys.executable, "-m", "tiedge", *arguments, "--json"]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode and not done.stdout:
-        raise SettingError(f"tiedge {' '.join(arguments)}: failed, see above")
-    row: Row = json.loads(done.stdout)
-    return row
-
-
-def conditions() -> Row:
-    """Return what figures depend on and no row says."""
+def conditions(name: str) -> Row:
+    """Return what the figures of a results file depend on and no row says."""
+    packages = VERSIONS + EXPORTERS * (name == "sharing")
     return {
         "device": asdict(read_device()),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in VERSIONS},
+        "versions": {package: version(package) for package in packages},
         "threads": THREADS,
         "revision": source_revision(),
     }
@@ -174,9 +226,8 @@ def conditions() -> Row:
 def sources_sha256(name: str, setup: Setup) -> str:
     """Return one hash of a results file's sources and of the bundles measured."""
     paths = [path for glob in SOURCES[name] for path in sorted(ROOT.glob(glob))]
-    for task in ("denoise", "digits"):
-        if name not in ("denoise", "digits") or name == task:
-            paths.append(find_bundle(getattr(setup, task)).folder / MANIFEST)
+    for bundle in BUNDLES[name]:
+        paths.append(find_bundle(getattr(setup, bundle)).folder / MANIFEST)
     digest = hashlib.sha256()
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -223,7 +274,7 @@ def _digits(setup: Setup, call: Call) -> Iterator[Row]:
                 ) | {"data": label}
 
 
-def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
+def _bundles(setup: Setup, _: Call) -> Iterator[Row]:
     for name in (setup.denoise, setup.digits):
         for model in find_bundle(name).models:
             sharing = model.sharing
@@ -237,6 +288,10 @@ def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
             }
 
 
+def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
+    yield from setup.compare()["rows"]
+
+
 def _latency(setup: Setup, call: Call) -> Iterator[Row]:
     long_enough = ("--runs", str(setup.runs), "--seconds", f"{setup.seconds:g}")
     for name in (setup.denoise, setup.digits):
@@ -247,6 +302,7 @@ def _latency(setup: Setup, call: Call) -> Iterator[Row]:
 MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
     "denoise": _denoise,
     "digits": _digits,
+    "bundles": _bundles,
     "sharing": _sharing,
     "latency": _latency,
 }

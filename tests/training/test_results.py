@@ -16,11 +16,49 @@ import tiedge
 from edge_runtime.errors import DataError, SettingError
 from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
 from training import results
-from training.result_tables import TABLES, UNSEEN, fill_tables, read_results
+from training.result_tables import (
+    TABLES,
+    UNSEEN,
+    fill_tables,
+    outcome_of,
+    read_results,
+)
 from training.results import ROOT, Setup, make, sources_sha256
 
 RATE_HZ = 8000
 MARKS = "\n".join(f"<!-- table:{n} -->\n<!-- /table:{n} -->" for n in TABLES)
+
+
+COMPARED = [
+    {
+        "module": "conv × 4",
+        "format": "pte",
+        "precision": precision,
+        "exporter": exporter,
+        "scheme": "none",
+        "n_parameters": 1000,
+        "file_bytes": 5000,
+        "unique_bytes": 4000,
+        "stored_bytes": 4600,
+        "duplicate_bytes": duplicate_bytes,
+        "engine": "executorch",
+        "engine_version": "1.5.1",
+        "ram_bytes": 7_250_000,
+        "relative_error": 0.0,
+        "snr_db": snr_db,
+        "failure": failure,
+        "converts": True,
+        "runs": failure is None,
+        "right": failure is None and (snr_db is None or snr_db > 20),
+    }
+    for precision, exporter, duplicate_bytes, snr_db, failure in (
+        ("fp32", "plain", 600, None, None),
+        ("fp32", "tiedge", 0, None, None),
+        ("int8", "plain", 0, None, "crashes (SIGSEGV)"),
+        ("int8", "tiedge", 0, 38.4, None),
+    )
+]
+"""What a comparison with the plain exporters says of one module and format."""
 
 
 def call(*arguments: str) -> dict[str, Any]:
@@ -50,6 +88,7 @@ def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setu
         n_joined=2,
         runs=3,
         seconds=0.0,
+        compare=lambda: {"rows": COMPARED},
         root=tmp_path,
     )
 
@@ -110,20 +149,66 @@ def test_tables_stand_in_the_readme(setup: Setup) -> None:
         "| engine | version | precision | depth | PSNR σ 15 | PSNR σ 25 | SSIM σ 15"
         " | SSIM σ 25 |"
     ) in lines
-    (sharing,) = (line for line in lines if line.startswith("| blur.tflite"))
-    assert sharing.endswith("| 96 | 96 | 0 |")
+    (bundles,) = (line for line in lines if line.startswith("| blur.tflite"))
+    assert bundles.endswith("| 96 | 96 | 0 |")
     latency = [line for line in lines if line.startswith("| blur | litert")]
     assert 2 == len(latency)
     assert all(line.endswith(" dB at σ 25 |") for line in latency)
     (speech,) = (line for line in lines if line.startswith("| tones | litert"))
     assert speech.endswith(" word errors |")
     assert "Short run: published figures need 1024 runs and 60 s." in lines
-    assert 4 == sum(line.startswith("Measured on ") for line in lines)
+    assert 5 == sum(line.startswith("Measured on ") for line in lines)
+
+
+def test_exporters_stand_beside_each_other(setup: Setup) -> None:
+    """Sizes, memory and accuracy of both, or what became of a file; and a picture."""
+    result = made(setup, "sharing")
+
+    lines = (setup.root / "README.md").read_text().splitlines()
+    assert (
+        "| conv × 4 | pte | 5 KB, 1 KB twice, 7.2 MB | 5 KB, 0 KB twice, 7.2 MB"
+        " | **crashes** | 5 KB, 0 KB twice, 7.2 MB, 38 dB |"
+    ) in lines
+    assert (
+        "- plain: of 2 files 1 right, 1 crashes; the right ones hold 1 KB of weights a"
+        " second time."
+    ) in lines
+    assert "litert-torch" in result["conditions"]["versions"]
+    with Image.open(setup.root / "docs" / "sharing.png") as picture:
+        assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "right"),
+        ({"right": False}, "wrong"),
+        ({"right": False, "runs": False, "failure": "refuses"}, "does not load"),
+        (
+            {"right": False, "runs": False, "converts": False, "failure": "x"},
+            "does not convert",
+        ),
+        (
+            {
+                "right": False,
+                "runs": False,
+                "converts": False,
+                "failure": "x",
+                "exporter": "tiedge",
+            },
+            "refused",
+        ),
+        ({"right": False, "runs": False, "failure": "crashes (SIGABRT)"}, "crashes"),
+    ],
+)
+def test_outcomes_are_told_apart(changes: dict[str, Any], expected: str) -> None:
+    """A file is right, wrong, or there is a word for how far it came."""
+    assert expected == outcome_of(COMPARED[0] | changes)
 
 
 def test_a_table_made_again_replaces_itself(setup: Setup) -> None:
     """Filling the same results twice changes nothing."""
-    make("sharing", setup, call)
+    make("bundles", setup, call)
     readme = (setup.root / "README.md").read_text()
 
     again = fill_tables(readme, read_results(setup.folder))
@@ -185,14 +270,14 @@ def test_no_engine_is_one_line(setup: Setup, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_readme_without_a_place_is_refused(setup: Setup) -> None:
     """The line shows the marks that are expected."""
-    result = made(setup, "sharing")
+    result = made(setup, "bundles")
 
     with pytest.raises(
         DataError,
-        match=r"^README\.md: no place for a table, expected <!-- table:sharing -->"
-        r" <!-- /table:sharing -->$",
+        match=r"^README\.md: no place for a table, expected <!-- table:bundles -->"
+        r" <!-- /table:bundles -->$",
     ):
-        fill_tables("# tiedge\n", {"sharing": result})
+        fill_tables("# tiedge\n", {"bundles": result})
 
 
 def test_sources_tell_stale_results(setup: Setup, tmp_path: Path) -> None:
@@ -206,7 +291,7 @@ def test_sources_tell_stale_results(setup: Setup, tmp_path: Path) -> None:
     after = {name: sources_sha256(name, setup) for name in TABLES}
 
     assert before == again
-    assert {"denoise", "sharing", "latency"} == {
+    assert {"denoise", "bundles", "latency"} == {
         name for name in TABLES if before[name] != after[name]
     }
 
