@@ -10,20 +10,29 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Metric, SharedWeight
 from export.finding import BYTES, Finding, byte_counts
 from export.sharing_report import SharingReport, weight_json
+from export.transfer import compressed_bytes
 
 NULLS = {"engine": None, "precision": None, "depth": None, "threads": None}
 
 
-def file_result(path: Path, model_format: str, report: SharingReport) -> dict[str, Any]:
-    """Return the JSON object for a file without a bundle."""
+def file_result(
+    path: Path, model_format: str, data: bytes, report: SharingReport
+) -> dict[str, Any]:
+    """Return the JSON object for a file without a bundle; `data` is what it holds."""
+    size = {"bytes": len(data), "compressed_bytes": compressed_bytes(data)}
     return {
         "bundle": None,
         **NULLS,
         **byte_counts(report),
-        "weights": [_weight_row(weight, report.uses) for weight in report.weights],
+        "compressed_bytes": size["compressed_bytes"],
+        "weights": [
+            _weight_row(weight, report.uses, report.distinct)
+            for weight in report.weights
+        ],
         "rows": [
             {
                 "path": path.name,
+                **size,
                 "format": model_format,
                 "source_known": model_format == "checkpoint",
                 **_remarks(report),
@@ -38,10 +47,11 @@ def bundle_result(bundle: Bundle, findings: Sequence[Finding]) -> dict[str, Any]
         "bundle": bundle.name,
         **NULLS,
         **{key: sum(byte_counts(f.shown)[key] for f in findings) for key in BYTES},
+        "compressed_bytes": sum(f.compressed_bytes for f in findings),
         "weights": [
             {
                 "model": finding.model.path.name,
-                **_weight_row(weight, finding.uses),
+                **_weight_row(weight, finding.uses, finding.distinct),
             }
             for finding in findings
             for weight in finding.shown.weights
@@ -69,11 +79,16 @@ def bundle_result(bundle: Bundle, findings: Sequence[Finding]) -> dict[str, Any]
 
 
 def _weight_row(
-    weight: SharedWeight, uses: Mapping[str, Mapping[str, int]] | None
+    weight: SharedWeight,
+    uses: Mapping[str, Mapping[str, int]] | None,
+    distinct: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Return a weight's row; uses per run are null where the file was not read."""
-    per_run = None if uses is None else dict(uses[weight.name])
-    return {**weight_json(weight), "uses_per_run": per_run}
+    """Return a weight's row; what only the file tells is null where it was not read."""
+    return {
+        **weight_json(weight),
+        "uses_per_run": None if uses is None else dict(uses[weight.name]),
+        "distinct_values": distinct.get(weight.name),
+    }
 
 
 def _model_row(finding: Finding) -> dict[str, Any]:
@@ -81,6 +96,7 @@ def _model_row(finding: Finding) -> dict[str, Any]:
     return {
         "path": model.path.name,
         "bytes": model.bytes,
+        "compressed_bytes": finding.compressed_bytes,
         "format": model.format,
         "precision": model.precision,
         "quantization": model.quantization,

@@ -7,7 +7,8 @@ log2(k) bits for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def cluster_weights(network: nn.Module, n_values: int) -> dict[str, int]:
     chosen = [
         (name, parameter)
         for name, parameter in network.named_parameters()
-        if parameter.requires_grad and _is_large(parameter)
+        if parameter.requires_grad and is_large(parameter.shape)
     ]
     if not chosen:
         raise SettingError(
@@ -108,6 +109,12 @@ def plain_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
+def is_large(shape: Sequence[int]) -> bool:
+    """Return whether a weight of this shape is one that `cluster_weights` reduces."""
+    n_axes = sum(size > 1 for size in shape)
+    return n_axes >= 2 and math.prod(shape) >= LEAST_NUMBERS
+
+
 def nearest_values(weight: NDArray[np.float32], n_values: int) -> NDArray[np.int64]:
     """Return which of at most `n_values` shared values each number takes, from 0 up.
 
@@ -131,11 +138,6 @@ def nearest_values(weight: NDArray[np.float32], n_values: int) -> NDArray[np.int
         edges = nearest
     assignment = np.searchsorted(edges[1:-1], inverse, side="right")
     return assignment.reshape(weight.shape)
-
-
-def _is_large(parameter: Tensor) -> bool:
-    n_axes = sum(size > 1 for size in parameter.shape)
-    return n_axes >= 2 and parameter.numel() >= LEAST_NUMBERS
 
 
 def _means(

@@ -15,7 +15,8 @@ from export.audit import survey
 from export.finding import find
 from export.inspection_json import bundle_result, file_result
 from export.inspection_text import bundle_lines, report_lines
-from training.record import RECIPE_FILE, check_checkpoint
+from export.transfer import compressed_bytes
+from training.record import RECIPE_FILE, WEIGHTS_FILE, check_checkpoint
 
 NO_SOURCE = (
     "no bundle.json, so the source is unknown: every distinct content counts as a"
@@ -45,9 +46,9 @@ def _inspect_file(path: Path, options: argparse.Namespace) -> None:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
     report = survey(data, model_format, str(path))
     if options.json:
-        print_json(file_result(path, model_format, report))
+        print_json(file_result(path, model_format, data, report))
         return
-    print(f"{path}: {model_format}, {len(data):,} bytes")
+    print(f"{path}: {model_format}, {_sizes(data)}")
     print("\n".join([NO_SOURCE, *report_lines(report, options.weights)]))
 
 
@@ -57,10 +58,11 @@ def _inspect_checkpoint(path: Path, options: argparse.Namespace) -> None:
     from export.checkpoint_report import checkpoint_report
 
     report = checkpoint_report(path)
+    data = (path / WEIGHTS_FILE).read_bytes()
     if options.json:
-        print_json(file_result(path, "checkpoint", report))
+        print_json(file_result(path, "checkpoint", data, report))
         return
-    print(f"{path}: checkpoint")
+    print(f"{path}: checkpoint, {_sizes(data)}")
     print("\n".join(report_lines(report, options.weights)))
 
 
@@ -73,6 +75,10 @@ def _inspect_bundle(bundle: Bundle, options: argparse.Namespace) -> None:
     for finding in findings:
         if not finding.agrees:
             raise finding.difference()
+
+
+def _sizes(data: bytes) -> str:
+    return f"{len(data):,} bytes, {compressed_bytes(data):,} compressed"
 
 
 def _format(path: Path) -> str:

@@ -122,7 +122,7 @@ def test_a_weight_is_rebuilt_from_its_values() -> None:
 
 
 def test_gradient_of_a_value_is_the_sum_over_its_members() -> None:
-    """The free weight's gradients, added cluster by cluster, are those of the values."""
+    """The free weight's gradients, added cluster by cluster, are the shared ones'."""
     free, shared = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
     cluster_weights(shared, 16)
     free.load_state_dict(plain_weights(shared.state_dict()))
