@@ -21,6 +21,7 @@ from edge_runtime.errors import CheckpointError, SettingError
 LEAST_NUMBERS = 1024
 """Smaller weights stay free: sharing 16 values would spare an update 512 bytes of a
 thousand at most, and few numbers behind each value cost quality."""
+INT8_PEAK = 127
 MAX_ROUNDS = 10_000
 """Of k-means; 48 × 48 × 3 × 3 normal numbers need some 500 for 32 values."""
 
@@ -28,7 +29,11 @@ MAX_ROUNDS = 10_000
 class SharedValues(nn.Module):
     """Parametrization: a weight whose every number is one of k trained values.
 
-    The gradient of a value is the sum over the numbers that take it.
+    The gradient of a value is the sum over the numbers that take it. The weight is
+    that of the int8 file (`as_int8`), though the values are not rounded: all numbers
+    of one value in a channel are rounded by the same distance, so errors add up where
+    those of free weights cancel. Fine-tuned without, a denoiser of 16 values lost 0.1
+    to 0.5 dB by rounding its kernels; the free one loses 0.02 dB.
     """
 
     assignment: Tensor
@@ -40,11 +45,13 @@ class SharedValues(nn.Module):
         self.register_buffer("assignment", assignment)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return the weight that the values, (k,), make."""
+        """Return the weight that the values, (k,), make, rounded."""
         # Its gradient is summed in order, by one thread, hence the same at each run;
         # that of `values[assignment]` is not.
         numbers = values.index_select(0, self.assignment.flatten())
-        return numbers.view(self.assignment.shape)
+        weight = numbers.view(self.assignment.shape)
+        rounded = as_int8(weight.detach())
+        return weight + (rounded - weight.detach())  # a gradient as if not rounded
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Return the values, (k,), that come closest: means, 0 where none is meant."""
@@ -107,6 +114,13 @@ def plain_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             assignment = state[f"{owner}{parametrized}{own_name}.0.assignment"]
             plain[f"{owner}{own_name}"] = tensor[assignment]
     return plain
+
+
+def as_int8(weight: Tensor) -> Tensor:
+    """Return a weight as int8 stores it: symmetric, a scale per slice of axis 0."""
+    largest = weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True)
+    scale = largest.clamp(min=torch.finfo(weight.dtype).tiny) / INT8_PEAK
+    return (weight / scale).round() * scale
 
 
 def is_large(shape: Sequence[int]) -> bool:
