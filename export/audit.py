@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle_parts import SharedWeight
 from edge_runtime.errors import SharingError
 from export.constants import Constant, Use, count_nodes, quoted
+from export.distinct import distinct_values
 from export.matching import Decoded, Match, decode, match, relation
 from export.sharing_report import (
     DuplicateConstant,
@@ -215,6 +216,7 @@ class _Book:
         self.stored = [0] * len(weights)
         self.uses: list[tuple[Use, ...]] = [()] * len(weights)
         self.held: dict[int, list[tuple[str, str]]] = {}
+        self.distinct: dict[str, int] = {}
         self.duplicates: list[DuplicateConstant] = []
         self.structural: list[StructuralConstant] = []
         self.holder = holder
@@ -283,6 +285,7 @@ class _Book:
             },
             stored={n: tuple(dict.fromkeys(s for s, _ in h)) for n, h in held.items()},
             forms={n: tuple(dict.fromkeys(f for _, f in h)) for n, h in held.items()},
+            distinct=self.distinct,
         )
 
     def _hold(self, candidate: _Candidate, index: int) -> None:
@@ -290,12 +293,16 @@ class _Book:
         for number, matches in enumerate(candidate.matches):
             mine = [w for w in matches if self.holder.get(w) == (index, number)]
             best = min(matches, key=lambda w: (matches[w].error, w), default=None)
+            view = candidate.constant.views[number]
             for weight in mine or ([] if best is None else [best]):
                 form = matches[weight].form
                 self.held.setdefault(weight, []).insert(
                     0, (candidate.constant.sha256, form)
                 )
-                self.uses[weight] += candidate.constant.views[number].uses
+                self.uses[weight] += view.uses
+                n_values = distinct_values(view, candidate.constant.data)
+                if n_values is not None:
+                    self.distinct.setdefault(self.weights[weight].name, n_values)
 
     def _repeat(self, candidate: _Candidate) -> None:
         """Book a constant whose weights all lie in other constants as well."""

@@ -12,6 +12,7 @@ from edge_runtime.bundle_parts import ModelFile, Sharing
 from edge_runtime.errors import SharingError
 from export.audit import audit_stored
 from export.sharing_report import SharingReport
+from export.transfer import compressed_bytes
 
 BYTES = ("unique_bytes", "stored_bytes", "duplicate_bytes")
 
@@ -21,6 +22,7 @@ class Finding:
     """One model file of a bundle, with what its own constants say."""
 
     model: ModelFile
+    compressed_bytes: int
     report: SharingReport | None
     """None where what reads the format is not installed."""
 
@@ -33,6 +35,11 @@ class Finding:
     def uses(self) -> Mapping[str, Mapping[str, int]] | None:
         """Weight name to entry point to uses; None where the file was not read."""
         return None if self.report is None else self.report.uses
+
+    @property
+    def distinct(self) -> Mapping[str, int]:
+        """Weight name to how many different numbers it holds, as far as was read."""
+        return {} if self.report is None else self.report.distinct
 
     @property
     def agrees(self) -> bool:
@@ -57,17 +64,18 @@ class Finding:
 
 def find(bundle: Bundle, model: ModelFile) -> Finding:
     """Read one model file of a bundle, without the source; errors as `audit_stored`."""
+    data = model.path.read_bytes()
     if model.format == "tflite" and find_spec("ai_edge_litert") is None:
-        return Finding(model, None)
+        return Finding(model, compressed_bytes(data), None)
     name = model.path.name
     report = audit_stored(
-        model.path.read_bytes(),
+        data,
         model.format,
         {weight.name: weight.stored.get(name, ()) for weight in bundle.fingerprint},
         {weight.name: weight.shape for weight in bundle.fingerprint},
         str(model.path),
     )
-    return Finding(model, report)
+    return Finding(model, compressed_bytes(data), report)
 
 
 def byte_counts(sharing: SharingReport | Sharing) -> dict[str, int]:

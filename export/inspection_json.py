@@ -14,36 +14,52 @@ from export.finding import BYTES, Finding, byte_counts
 from export.repair import ENGINE, Repair
 from export.sharing_report import SharingReport, weight_json
 from export.survey import Survey
+from export.transfer import compressed_bytes
 
 NULLS = {"engine": None, "precision": None, "depth": None, "threads": None}
 
 
-def checkpoint_result(path: Path, report: SharingReport) -> dict[str, Any]:
-    """Return the JSON object for a checkpoint."""
-    row = {"path": path.name, "format": "checkpoint", "source_known": True}
+def checkpoint_result(path: Path, data: bytes, report: SharingReport) -> dict[str, Any]:
+    """Return the JSON object for a checkpoint, whose weights' file holds `data`."""
+    size = {"bytes": len(data), "compressed_bytes": compressed_bytes(data)}
+    row = {"path": path.name, "format": "checkpoint", "source_known": True, **size}
     return {
         "bundle": None,
         **NULLS,
         **byte_counts(report),
-        "weights": [_weight_row(weight, report.uses) for weight in report.weights],
+        "compressed_bytes": size["compressed_bytes"],
+        "weights": [
+            _weight_row(weight, report.uses, report.distinct)
+            for weight in report.weights
+        ],
         "rows": [{**row, **_remarks(report)}],
     }
 
 
 def file_result(
-    path: Path, model_format: str, survey: Survey, outside: Outside, cost: Cost
+    path: Path,
+    model_format: str,
+    data: bytes,
+    survey: Survey,
+    outside: Outside,
+    cost: Cost,
 ) -> dict[str, Any]:
-    """Return the JSON object for a file without a bundle; null is not measured."""
+    """Return the JSON object for a file without a bundle; null is not measured.
+
+    `data` is what the file holds.
+    """
+    size = {"bytes": len(data), "compressed_bytes": compressed_bytes(data)}
     report, file = survey.report, survey.file
     return {
         "bundle": None,
         **NULLS,
         "engine": cost.engine,
         **byte_counts(report),
+        "compressed_bytes": size["compressed_bytes"],
         **asdict(cost.cost),
         "weights": [
             {
-                **_weight_row(weight, report.uses),
+                **_weight_row(weight, report.uses, report.distinct),
                 "stored_as": survey.stored_as[weight.name],
             }
             for weight in report.weights
@@ -51,6 +67,7 @@ def file_result(
         "rows": [
             {
                 "path": path.name,
+                **size,
                 "format": model_format,
                 "source_known": False,
                 **_cost_row(cost),
@@ -87,10 +104,11 @@ def bundle_result(
         "bundle": bundle.name,
         **NULLS,
         **{key: sum(byte_counts(f.shown)[key] for f in findings) for key in BYTES},
+        "compressed_bytes": sum(f.compressed_bytes for f in findings),
         "weights": [
             {
                 "model": finding.model.path.name,
-                **_weight_row(weight, finding.uses),
+                **_weight_row(weight, finding.uses, finding.distinct),
             }
             for finding in findings
             for weight in finding.shown.weights
@@ -121,11 +139,16 @@ def bundle_result(
 
 
 def _weight_row(
-    weight: SharedWeight, uses: Mapping[str, Mapping[str, int]] | None
+    weight: SharedWeight,
+    uses: Mapping[str, Mapping[str, int]] | None,
+    distinct: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Return a weight's row; uses per run are null where the file was not read."""
-    per_run = None if uses is None else dict(uses[weight.name])
-    return {**weight_json(weight), "uses_per_run": per_run}
+    """Return a weight's row; what only the file tells is null where it was not read."""
+    return {
+        **weight_json(weight),
+        "uses_per_run": None if uses is None else dict(uses[weight.name]),
+        "distinct_values": distinct.get(weight.name),
+    }
 
 
 def _cost_row(cost: Cost) -> dict[str, Any]:
@@ -137,6 +160,7 @@ def _model_row(finding: Finding) -> dict[str, Any]:
     return {
         "path": model.path.name,
         "bytes": model.bytes,
+        "compressed_bytes": finding.compressed_bytes,
         "format": model.format,
         "precision": model.precision,
         "quantization": model.quantization,

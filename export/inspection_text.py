@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Metric, ModelFile, Parity, TensorSpec
+from export.distinct import DISTINCT_LEGEND
 from export.file_finding import NOT_ASKED, Cost, cost_line
 from export.finding import Finding
 from export.sharing_report import (
@@ -14,6 +15,7 @@ from export.sharing_report import (
     sharing_table,
     uses_legend,
 )
+from export.transfer import COMPRESSED_LEGEND
 
 NOT_READ = "as bundle.json says; to read it from the file, install ai-edge-litert"
 PARITY_LEGEND = (
@@ -27,7 +29,8 @@ def report_lines(report: SharingReport, with_weights: bool) -> list[str]:
     shown = sharing_summary(report)
     if with_weights:
         shown = sharing_table(report).splitlines()
-    return [*shown, uses_legend(report)]
+        shown.append(DISTINCT_LEGEND)
+    return [*shown, uses_legend(report), COMPRESSED_LEGEND]
 
 
 def bundle_lines(
@@ -45,6 +48,9 @@ def bundle_lines(
     lines.append("")
     read = [finding.report for finding in findings if finding.report is not None]
     lines += dict.fromkeys(uses_legend(report) for report in read)
+    if with_weights:
+        lines.append(DISTINCT_LEGEND)
+    lines.append(COMPRESSED_LEGEND)
     lines += PARITY_LEGEND
     lines += dict.fromkeys(
         _conditions(finding.model, metric)
@@ -76,7 +82,7 @@ def _model_lines(finding: Finding, with_weights: bool) -> list[str]:
     scheme = "" if model.quantization == "none" else f" ({model.quantization})"
     lines = [
         f"{model.path.name}: {model.format}, {model.precision}{scheme},"
-        f" {model.bytes:,} bytes"
+        f" {model.bytes:,} bytes, {finding.compressed_bytes:,} compressed"
     ]
     if with_weights:
         lines += _signature_lines(model)

@@ -57,6 +57,9 @@ class SharingReport:
     bundle.json's "fingerprint" that belongs to this file."""
     forms: Mapping[str, tuple[str, ...]]
     """Weight name to layout and precision of each of those constants."""
+    distinct: Mapping[str, int]
+    """Weight name to how many different numbers it holds, as `distinct_values`; lacks
+    what the file does not hold or what is not to be counted."""
 
     def to_json(self, allowed_duplicate_bytes: int = 0) -> dict[str, Any]:
         """Return the "sharing" object of bundle.json."""
@@ -105,14 +108,17 @@ def sharing_table(report: SharingReport) -> str:
 
     Uses stand for each entry point in turn, as `uses_legend` says.
     """
-    rows: list[tuple[str, ...]] = [("weight", "shape", "uses", "unique", "stored")]
+    rows: list[tuple[str, ...]] = [
+        ("weight", "shape", "uses", "unique", "stored", "values")
+    ]
     for weight in report.weights:
         shape = "×".join(map(str, weight.shape)) or "1"
         uses = uses_text(report.uses[weight.name])
         sizes = (f"{weight.unique_bytes:,}", f"{weight.stored_bytes:,}")
-        rows.append((_shortened(weight.name), shape, uses, *sizes))
+        values = str(report.distinct.get(weight.name, "–"))
+        rows.append((_shortened(weight.name), shape, uses, *sizes, values))
     rows.append(
-        ("total", "", "", f"{report.unique_bytes:,}", f"{report.stored_bytes:,}")
+        ("total", "", "", f"{report.unique_bytes:,}", f"{report.stored_bytes:,}", "")
     )
     lines = [_aligned(row, rows) for row in rows]
     lines.append(f"duplicate bytes: {report.duplicate_bytes:,}")

@@ -30,6 +30,7 @@ from training.checkpoint import (
     save_state,
     save_weights,
 )
+from training.clustering import cluster_weights, plain_weights
 from training.curves import LOG_FILE, draw_curves
 from training.pace import Pace
 from training.recipe import Recipe
@@ -76,7 +77,7 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
     check_output(output, resume=start.resume)
     torch.manual_seed(recipe.seed)
     network = task.network()
-    _prepare(network, start, fabric)
+    _prepare(network, start, recipe.clusters, fabric)
     optimizer = torch.optim.Adam(_groups(network, task.gentle), recipe.learning_rate)
     average = {k: v.clone() for k, v in network.state_dict().items()}
     progress = Progress(step=0, best_score=-math.inf, best_step=0)
@@ -119,11 +120,12 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
             if not math.isfinite(mean_loss):
                 raise _diverged(name, recipe, mean_loss, done, since)
             if log is not None:
-                metrics = _validate(task, average)
+                weights = plain_weights(average)
+                metrics = _validate(task, weights)
                 score = metrics[task.score]
                 if score > progress.best_score:
                     progress = replace(progress, best_score=score, best_step=done)
-                    save_weights(output, name, recipe, average, done, metrics, origin)
+                    save_weights(output, name, recipe, weights, done, metrics, origin)
                 progress = replace(progress, step=done)
                 save_state(output, network, average, optimizer, progress)
                 log.row(done, mean_loss, rate, time.monotonic() - clock, metrics)
@@ -220,7 +222,7 @@ def _n_nodes() -> int:
     return world // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _prepare(network: nn.Module, start: Start, fabric: Fabric) -> None:
+def _prepare(network: nn.Module, start: Start, clusters: int, fabric: Fabric) -> None:
     if start.checkpoint is not None:
         copied, n_all = initialize(network, read_weights(start.checkpoint))
         fabric.print(
@@ -229,6 +231,11 @@ def _prepare(network: nn.Module, start: Start, fabric: Fabric) -> None:
         if not copied:
             raise CheckpointError(
                 f"{start.checkpoint}: none of its weights fits this network"
+            )
+        if clusters and copied < n_all:
+            raise CheckpointError(
+                f"{start.checkpoint}: {copied} of {n_all} weights fit this network,"
+                f" clusters={clusters} needs all of them; leave out clusters= at first"
             )
     names = [name for name, _ in network.named_parameters()]
     if all(name.startswith(start.freeze) for name in names):
@@ -245,6 +252,14 @@ def _prepare(network: nn.Module, start: Start, fabric: Fabric) -> None:
     for name, parameter in network.named_parameters():
         if name.startswith(start.freeze):
             parameter.requires_grad_(False)
+    # A run that resumes only takes the shapes from here: its state has the clusters.
+    if clusters:
+        sizes = cluster_weights(network, clusters)
+        fabric.print(
+            f"clusters={clusters}: {sum(sizes.values())} numbers of {len(sizes)}"
+            f" weights reduced to {clusters} values each",
+            file=sys.stderr,
+        )
 
 
 def _batches(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from edge_runtime.errors import CheckpointError, SettingError
 
 PRECISIONS = ("32-true", "bf16-mixed")
+CLUSTERS = (0, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Recipe:
     """Arithmetic of the forward and backward pass: bf16-mixed or 32-true."""
     seed: int = 0
     """Of the first weights, and of every example."""
+    clusters: int = 0
+    """Different numbers, 16 or 32, that each large weight of init= is reduced to, and
+    that training then moves; 0 for all weights free."""
 
     def __post_init__(self) -> None:
         limit(
@@ -58,6 +62,11 @@ class Recipe:
         if self.precision not in PRECISIONS:
             raise SettingError(
                 f"precision={self.precision}: expected one of {' '.join(PRECISIONS)}"
+            )
+        if self.clusters not in CLUSTERS:
+            raise SettingError(
+                f"clusters={self.clusters}: expected one of"
+                f" {' '.join(map(str, CLUSTERS))}"
             )
 
 

@@ -28,7 +28,8 @@ from export.inspection_json import (
 from export.inspection_text import bundle_lines, report_lines
 from export.repair import repair
 from export.survey import survey
-from training.record import RECIPE_FILE, check_checkpoint
+from export.transfer import compressed_bytes
+from training.record import RECIPE_FILE, WEIGHTS_FILE, check_checkpoint
 
 NO_SOURCE = (
     "no bundle.json, so the source is unknown: every distinct content counts as a"
@@ -61,9 +62,9 @@ def _inspect_file(path: Path, options: argparse.Namespace) -> None:
     if options.measure:
         cost = find_cost(path, model_format, found.file.signatures)
     if options.json:
-        print_json(file_result(path, model_format, found, outside, cost))
+        print_json(file_result(path, model_format, data, found, outside, cost))
         return
-    print(f"{path}: {model_format}, {len(data):,} bytes")
+    print(f"{path}: {model_format}, {_sizes(data)}")
     print(NO_SOURCE)
     *weights, legend = report_lines(found.report, options.weights)
     print("\n".join([*weights, *finding_lines(found, outside, cost), legend]))
@@ -96,10 +97,11 @@ def _inspect_checkpoint(path: Path, options: argparse.Namespace) -> None:
     from export.checkpoint_report import checkpoint_report
 
     report = checkpoint_report(path)
+    data = (path / WEIGHTS_FILE).read_bytes()
     if options.json:
-        print_json(checkpoint_result(path, report))
+        print_json(checkpoint_result(path, data, report))
         return
-    print(f"{path}: checkpoint")
+    print(f"{path}: checkpoint, {_sizes(data)}")
     print("\n".join(report_lines(report, options.weights)))
 
 
@@ -118,6 +120,10 @@ def _inspect_bundle(bundle: Bundle, options: argparse.Namespace) -> None:
     for finding in findings:
         if not finding.agrees:
             raise finding.difference()
+
+
+def _sizes(data: bytes) -> str:
+    return f"{len(data):,} bytes, {compressed_bytes(data):,} compressed"
 
 
 def _format(path: Path) -> str:

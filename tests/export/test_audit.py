@@ -340,8 +340,8 @@ def test_table_shows_weights_duplicates_and_the_rest():
     lines = sharing_table(audit(as_tflite(Tied, "fp32"), "tflite", source(Tied)))
 
     assert [
-        "weight  shape    uses  unique  stored",
-        "weight  8×3×4×4     2   1,536   3,072",
+        "weight  shape    uses  unique  stored  values",
+        "weight  8×3×4×4     2   1,536   3,072     384",
         "total                   1,536   3,072",
         "duplicate bytes: 1,536",
     ] == lines.splitlines()[:4]

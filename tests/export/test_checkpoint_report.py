@@ -94,7 +94,9 @@ def test_inspect_takes_a_checkpoint(
     run([str(denoise), "--json"])
     found = json.loads(capsys.readouterr().out)
 
-    assert f"{denoise}: checkpoint" == summary[0]
+    size = (denoise / "weights.safetensors").stat().st_size
+    assert summary[0].startswith(f"{denoise}: checkpoint, {size:,} bytes, ")
+    assert size == found["rows"][0]["bytes"] > found["compressed_bytes"]
     assert "most used: body.first.weight, 1/2 times" == summary[2]
     assert "duplicate bytes: 0" in shown
     assert found["rows"][0]["source_known"]

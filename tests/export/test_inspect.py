@@ -11,7 +11,9 @@ from edge_runtime.bundle_parts import ENDINGS
 from edge_runtime.errors import BundleError, SharingError
 from export.audit import audit
 from export.commands.inspect import run
+from export.distinct import DISTINCT_LEGEND
 from export.tflite_rewrite import deduplicate
+from export.transfer import COMPRESSED_LEGEND, compressed_bytes
 from tests.export.broken_sharing import with_own_copies
 from tests.export.sharing_models import STEPS, Recursive, pte, source, tflite
 from tests.sample_bundles import (
@@ -97,13 +99,15 @@ def test_json_has_its_keys(bundle, capsys):
 
     assert "sample-picture" == result["bundle"]
     assert {None} == {result[key] for key in ALWAYS - {"bundle"}}
-    assert result["stored_bytes"] == sum(row["stored_bytes"] for row in result["rows"])
+    for key in ("stored_bytes", "compressed_bytes"):
+        assert result[key] == sum(row[key] for row in result["rows"])
     assert {
         "model",
         "name",
         "shape",
         "uses",
         "uses_per_run",
+        "distinct_values",
         "unique_bytes",
         "stored_bytes",
     } == set(result["weights"][0])
@@ -135,16 +139,19 @@ def test_prints_a_summary(bundle, capsys):
     assert lines[1].startswith("task picture, depths 1 2; ")
     assert "licence: code Apache-2.0; weights CC BY-SA 4.0" in lines[2]
     place = next(i for i, line in enumerate(lines) if line.startswith("tiny.pte: "))
+    data = (bundle / "tiny.pte").read_bytes()
     assert [
-        f"tiny.pte: pte, fp32, {(bundle / 'tiny.pte').stat().st_size:,} bytes",
+        f"tiny.pte: pte, fp32, {len(data):,} bytes, {compressed_bytes(data):,}"
+        " compressed",
         "  weights: 3,296 unique bytes, 3,296 stored, 0 duplicate",
         "  most used: shared.weight, 1/2 times",
         "  parity on litert 2.3.0: relative error 1e-07, identical, 8 inputs",
         "  psnr_db 30.6 (module 30.65) on litert",
         "",
         "uses: how many operators read the weight in one run of depth_1/depth_2",
+        COMPRESSED_LEGEND,
         "relative error: max |file − module| / max |module|, of the worst output",
-    ] == lines[place : place + 8]
+    ] == lines[place : place + 9]
     assert "weight by weight: --weights" == lines[-1]
     assert len(lines) < 30
 
@@ -156,8 +163,9 @@ def test_prints_every_weight_on_demand(bundle, capsys):
 
     for part in (
         "depth_2: picture float32 1×32×32×3, sigma float32 1×1×1×1 → restored",
-        "weight         shape    uses  unique  stored",
-        "shared.weight  8×8×3×3   1/2   2,304   2,304",
+        "weight         shape    uses  unique  stored  values",
+        "shared.weight  8×8×3×3   1/2   2,304   2,304     576",
+        DISTINCT_LEGEND,
         "duplicate bytes: 0",
         "uses: how many operators read the weight in one run of depth_1/depth_2",
     ):
@@ -220,6 +228,11 @@ def test_reports_on_a_bare_file(make, tmp_path, capsys):
     assert "weights: 3,296 unique bytes, 3,296 stored, 0 duplicate" in summary
     assert "duplicate bytes: 0" in table
     assert result.keys() >= ALWAYS
+    assert [(len(make()), compressed_bytes(make()))] == [
+        (row["bytes"], row["compressed_bytes"]) for row in result["rows"]
+    ]
+    assert f" bytes, {result['compressed_bytes']:,} compressed\n" in summary
+    assert COMPRESSED_LEGEND in summary
     assert result["bundle"] is None
     assert [False] == [row["source_known"] for row in result["rows"]]
     assert 0 == result["duplicate_bytes"]

@@ -51,7 +51,7 @@ def test_unknown_setting_lists_the_legal_ones() -> None:
         override(Sample(), ["step=3"])
 
     assert (
-        "step: no such setting, expected one of augment batch clip_norm depths"
+        "step: no such setting, expected one of augment batch clip_norm clusters depths"
         " ema_decay learning_rate precision seed steps validate_steps warmup_steps"
         == str(caught.value)
     )

@@ -45,6 +45,11 @@ def run(arguments: Sequence[str]) -> int:
     recipe = _recipe(options, transfer, output)
     if transfer.checkpoint is not None:
         check_checkpoint(transfer.checkpoint)
+    elif recipe.clusters and not options.resume:
+        raise SettingError(
+            f"clusters={recipe.clusters}: reduces weights that are trained already;"
+            " name their checkpoint with init="
+        )
     data = data_folder() if options.data is None else options.data
     if not os.path.exists(data):  # noqa: PTH110 (Path.exists raises for long names)
         raise DataError(f"{data}: no such data; name yours with --data")

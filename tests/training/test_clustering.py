@@ -1,0 +1,257 @@
+"""Shared values: how numbers find theirs, and how training moves them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_runtime.errors import CheckpointError, SettingError
+from training.clustering import (
+    as_int8,
+    cluster_weights,
+    is_large,
+    nearest_values,
+    plain_weights,
+)
+from training.sharing import RepeatedBlock, SharedGRU
+
+WIDTH = 32
+"""Of layers that are just large enough to be clustered."""
+
+
+def normal(n: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return numbers as weights have them."""
+    return np.random.default_rng(seed).standard_normal(n).astype(np.float32)
+
+
+def rounded(network: nn.Module) -> dict[str, Tensor]:
+    """Return the plain weights of a clustered network as training sees them."""
+    plain = plain_weights(network.state_dict())
+    return {k: as_int8(v) if is_large(v.shape) else v for k, v in plain.items()}
+
+
+def squared_error(numbers: NDArray[np.float32], assignment: NDArray[np.int64]) -> float:
+    """Return the sum of squares to the mean of each cluster."""
+    members = [numbers[assignment == value] for value in np.unique(assignment)]
+    return float(sum(((m - m.mean()) ** 2).sum() for m in members))
+
+
+def best_squared_error(numbers: NDArray[np.float32], n_values: int) -> float:
+    """Return the least error of all clusters, which are runs of the sorted numbers."""
+    rising = np.sort(numbers.astype(np.float64))
+    n = len(rising) + 1
+    costs = np.full((n, n), np.inf)  # of one run, from the row to before the column
+    for first, end in itertools.combinations(range(n), 2):
+        costs[first, end] = rising[first:end].var() * (end - first)
+    least = costs[0]
+    for _ in range(n_values - 1):
+        least = (least[:, None] + costs).min(axis=0)
+    return float(least[-1])
+
+
+def test_clusters_that_stand_apart_are_found() -> None:
+    """Three heaps of numbers become three values, in rising order."""
+    numbers = np.array([5.1, -3, 0.1, 4.9, 0, -3.1, 5], np.float32)
+
+    assert [2, 0, 1, 2, 1, 0, 2] == nearest_values(numbers, 3).tolist()
+
+
+def test_error_is_near_the_best_possible() -> None:
+    """Against the best of all clusters, a tenth is lost at most."""
+    numbers = normal(200)
+
+    found = squared_error(numbers, nearest_values(numbers, 16))
+
+    assert found <= 1.1 * best_squared_error(numbers, 16)
+
+
+def test_every_number_takes_the_nearest_value() -> None:
+    """No number lies closer to the mean of another cluster."""
+    numbers = normal(5000)
+
+    assignment = nearest_values(numbers, 32)
+
+    means = np.array([numbers[assignment == v].mean() for v in range(32)])
+    nearest = np.abs(numbers[:, None] - means).argmin(axis=1)
+    assert np.array_equal(nearest, assignment)
+
+
+def test_equal_weights_get_equal_clusters() -> None:
+    """There is no chance in it, and no order of the numbers that matters."""
+    numbers = normal(3000)
+    order = np.random.default_rng(1).permutation(3000)
+
+    first, again = nearest_values(numbers, 16), nearest_values(numbers, 16)
+
+    assert np.array_equal(first, again)
+    assert np.array_equal(first[order], nearest_values(numbers[order], 16))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([2.0, 2.0, 2.0], [0, 0, 0]),
+        ([3.0, 1.0, 2.0, 1.0], [2, 0, 1, 0]),
+        ([0.0, -0.0], [0, 0]),
+        ([1.0, float(np.nextafter(np.float32(1), np.float32(2)))], [0, 1]),
+        ([7.0], [0]),
+    ],
+)
+def test_few_different_numbers_are_kept(
+    numbers: list[float], expected: list[int]
+) -> None:
+    """A weight that has no more different numbers than values loses nothing."""
+    weight = np.array(numbers, np.float32)
+
+    assert expected == nearest_values(weight, 16).tolist()
+
+
+def test_an_outlier_leaves_no_value_unused() -> None:
+    """One large number takes one value; the others still share all that are left."""
+    numbers = np.append(normal(2000), np.float32(1e6))
+
+    assert set(range(16)) == set(nearest_values(numbers, 16).tolist())
+
+
+def test_a_weight_is_rebuilt_from_its_values() -> None:
+    """Clustering a weight twice changes nothing the second time, bit for bit."""
+    layer = nn.Linear(WIDTH, WIDTH)
+    cluster_weights(layer, 16)
+    once = plain_weights(layer.state_dict())["weight"].clone()
+    copy = nn.Linear(WIDTH, WIDTH)
+    copy.load_state_dict(plain_weights(layer.state_dict()))
+
+    cluster_weights(copy, 16)
+
+    assert 16 == len(once.unique())
+    assert torch.equal(once, plain_weights(copy.state_dict())["weight"])
+
+
+def test_gradient_of_a_value_is_the_sum_over_its_members() -> None:
+    """The free weight's gradients, added cluster by cluster, are the shared ones'."""
+    free, shared = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+    cluster_weights(shared, 16)
+    free.load_state_dict(rounded(shared))
+    inputs = torch.randn(5, WIDTH)
+
+    for layer in (free, shared):
+        layer(inputs).square().sum().backward()
+
+    (values,) = (p for n, p in shared.named_parameters() if n.endswith("original"))
+    assignment = dict(shared.named_buffers())["parametrizations.weight.0.assignment"]
+    expected = torch.stack(
+        [free.weight.grad[assignment == value].sum() for value in range(16)]
+    )
+    torch.testing.assert_close(expected, values.grad)
+
+
+def test_a_kernel_that_steps_share_stays_one() -> None:
+    """Every use of a repeated block's kernel reads, and moves, the same values."""
+    block = RepeatedBlock(16, (1, 1, 1))
+    pictures = torch.randn(2, 16, 6, 6)
+    sizes = cluster_weights(block, 16)
+    plain = RepeatedBlock(16, (1, 1, 1))
+    plain.load_state_dict(rounded(block))
+
+    for module in (block, plain):
+        module(pictures, 3).square().mean().backward()
+
+    assert {"first.weight": 2304, "second.weight": 2304} == sizes
+    torch.testing.assert_close(plain(pictures, 3), block(pictures, 3))
+    (values,) = (p for n, p in block.named_parameters() if "first" in n)
+    torch.testing.assert_close(plain.first.weight.grad.sum(), values.grad.sum())
+
+
+def test_a_fused_recurrent_cell_reads_the_values_of_now() -> None:
+    """nn.GRU keeps its weights in a list of its own; it follows the values."""
+    gru = SharedGRU(WIDTH, 2)
+    cluster_weights(gru, 16)
+    stream = torch.randn(1, 5, WIDTH)
+    before = gru(stream)
+
+    with torch.no_grad():
+        for name, parameter in gru.named_parameters():
+            if name.endswith("original"):
+                parameter.mul_(2)
+
+    plain = SharedGRU(WIDTH, 2)
+    plain.load_state_dict(rounded(gru))
+    torch.testing.assert_close(plain(stream), gru(stream))
+    assert not torch.equal(before, gru(stream))
+
+
+def test_small_and_frozen_weights_stay_free() -> None:
+    """Biases, vectors, small matrices and what does not train are let be."""
+    network = nn.Sequential(
+        nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH - 1), nn.Linear(WIDTH, WIDTH)
+    )
+    network[2].weight.requires_grad_(False)
+    network.register_parameter("scale", nn.Parameter(torch.randn(2000, 1, 1)))
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+
+    sizes = cluster_weights(network, 16)
+
+    after = plain_weights(network.state_dict())
+    assert {"0.weight": WIDTH * WIDTH} == sizes
+    assert before.keys() == after.keys()
+    assert ["0.weight"] == [k for k in before if not torch.equal(before[k], after[k])]
+
+
+def test_a_network_of_small_weights_is_refused() -> None:
+    """Where nothing can be shared, the line says how large a weight has to be."""
+    with pytest.raises(SettingError) as caught:
+        cluster_weights(nn.Linear(8, 8), 16)
+
+    assert (
+        "clusters=16: no trained weight has 1024 numbers along two axes or more; leave"
+        " out clusters=" == str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(number: float) -> None:
+    """A weight with NaN or infinity has no clusters; the line names it."""
+    layer = nn.Linear(WIDTH, WIDTH)
+    with torch.no_grad():
+        layer.weight[3, 4] = number
+
+    with pytest.raises(CheckpointError) as caught:
+        cluster_weights(layer, 32)
+
+    assert (
+        "clusters=32: weight 'weight' holds NaN or infinity, expected finite numbers;"
+        " start from another checkpoint" == str(caught.value)
+    )
+
+
+def test_a_state_without_clusters_is_as_it_was() -> None:
+    """Nothing is renamed where nothing is shared."""
+    state = nn.Linear(3, 2).state_dict()
+
+    assert list(state.items()) == list(plain_weights(state).items())
+
+
+def test_training_sees_the_weights_of_the_int8_file() -> None:
+    """Each row has at most 16 of 255 codes, and is off by half a step at most."""
+    layer = nn.Linear(WIDTH, WIDTH)
+    cluster_weights(layer, 16)
+
+    plain = plain_weights(layer.state_dict())["weight"]
+    seen = layer.weight.detach()
+
+    steps = plain.abs().amax(dim=1, keepdim=True) / 127
+    codes = seen / steps
+    torch.testing.assert_close(codes.round(), codes, rtol=0, atol=1e-3)
+    assert bool(((seen - plain).abs() <= 0.501 * steps).all())
+    assert 127 == codes.abs().max().round()
+    assert 16 >= max(len(row.unique()) for row in codes.round())
+
+
+def test_a_row_of_zeros_stays_zero() -> None:
+    """A channel that the network does not use has no scale to divide by."""
+    assert torch.equal(torch.zeros(2, 3), as_int8(torch.zeros(2, 3)))
