@@ -13,6 +13,7 @@ from edge_runtime.child import answer
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
 from edge_runtime.first_run import BYTES_PER_KIB, STATUS
+from edge_runtime.loop import calls
 from edge_runtime.packed_bytes import measure_packed
 from edge_runtime.sample_inputs import sample_inputs
 
@@ -34,18 +35,19 @@ class RamUse:
 def measure_here(words: Sequence[str]) -> dict[str, Any]:
     """Measure an engine, a small bundle, a bundle, a number of runs, and a cache.
 
-    The words name them in this order; the last is empty for no weight cache, which
-    otherwise was made before: making it would leave memory behind. Returns RamUse's
-    fields.
+    The words name them in this order, then a precision and one call, empty for all;
+    the cache is empty for none, and otherwise was made before: making it would leave
+    memory behind. Returns RamUse's fields.
     """
-    name, base, folder, n_runs, cache = words
+    name, base, folder, n_runs, cache, precision, call = words
     weight_cache = Path(cache) if cache else None
-    model = _model(folder, name)
-    with open_engine(name, _model(base, name)) as engine:
-        _run(engine, _model(base, name), 1)
+    model = _model(folder, name, precision)
+    small = _model(base, name, "fp32")
+    with open_engine(name, small) as engine:
+        _run(engine, small, 1)
         before = _resident_bytes()
     with open_engine(name, model, 1, weight_cache) as engine:
-        _run(engine, model, int(n_runs))
+        _run(engine, model, int(n_runs), call)
         after = _resident_bytes()
         packed = engine.packed_bytes
     if packed is None:
@@ -54,15 +56,15 @@ def measure_here(words: Sequence[str]) -> dict[str, Any]:
     return asdict(RamUse(before, grown, packed))
 
 
-def _model(folder: str, engine: str) -> ModelFile:
-    return Bundle.open(Path(folder)).model(FORMAT_OF_ENGINE[engine], "fp32")
+def _model(folder: str, engine: str, precision: str) -> ModelFile:
+    return Bundle.open(Path(folder)).model(FORMAT_OF_ENGINE[engine], precision)
 
 
-def _run(engine: Engine, model: ModelFile, n_runs: int) -> None:
-    for signature in model.signatures:
-        inputs = sample_inputs(signature, seed=0)
-        for _ in range(n_runs):
-            engine.run(signature.name, inputs)
+def _run(engine: Engine, model: ModelFile, n_runs: int, name: str = "") -> None:
+    for call in calls(model):
+        inputs = sample_inputs(call, seed=0)
+        for _ in range(n_runs if name in ("", call.name) else 0):
+            engine.run(call.name, inputs)
 
 
 def _resident_bytes() -> int | None:

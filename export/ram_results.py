@@ -136,7 +136,7 @@ def measure(folder: Path) -> Iterator[Row]:
                 words = (engine, str(base.folder), str(bundle.folder))
                 figures = run_apart(
                     "edge_runtime.ram_use",
-                    (*words, str(subject.n_runs), str(cache or "")),
+                    (*words, str(subject.n_runs), str(cache or ""), "fp32", ""),
                     f"{bundle.name}: {engine}",
                 )
                 yield {

@@ -8,10 +8,9 @@ import torch
 from export.audit import audit
 from export.order import Order
 from export.pack import export_bundle
-from export.plans.denoise import Tile
 from export.transfer import compressed_bytes
 from tests.export.conftest import Exported
-from tests.export.tiny_plans import picture_plan, spread
+from tests.export.tiny_plans import denoiser_plan, spread
 from training.clustering import cluster_weights, is_large, plain_weights
 from training.denoiser import Denoiser
 
@@ -21,7 +20,7 @@ N_VALUES = 16
 
 
 def denoiser() -> Denoiser:
-    return Denoiser(CHANNELS, (1, 2), reach=(1, 1))
+    return Denoiser(CHANNELS, (1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,7 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     trained, network = spread(denoiser()), denoiser()
     cluster_weights(trained, N_VALUES)
     network.load_state_dict(plain_weights(trained.state_dict()))
-    plan = picture_plan(
-        network,
-        {depth: Tile(network, depth) for depth in network.depths},
-        {depth: network.receptive_radius_px(depth) for depth in network.depths},
-    )
+    plan = denoiser_plan(network.depths, network)
     order = Order(tmp_path_factory.mktemp("clustered") / "tiny")
     return Exported(plan, export_bundle(plan, order, lambda line: None), ())
 

@@ -1,0 +1,278 @@
+"""The dial beside the graph that it replaces: `python -m export.dial_results`.
+
+One network, three ways: a loop over one step, an entry point for each depth with its
+steps one after the other, and depth 1 alone. Files, times and memory of each, in both
+formats; times are taken turn by turn in one process, memory in a process each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.bundle_parts import Loop
+from edge_runtime.child import run_apart
+from edge_runtime.engine import Engine
+from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engine
+from edge_runtime.errors import TiedgeError
+from export.convert import Entry, convert
+from export.dial import with_inputs
+from export.order import FORMATS, Order
+from export.pack import export_bundle
+from export.plan import Arrays, EntryPoint, Plan, source_facts, source_weights
+from export.plans.denoise import Head, Tail, loop_parts
+from training.denoiser import Denoiser
+
+DEPTHS = (1, 4, 16)
+CHANNELS = 48
+TILE_PX = 256
+SIGMA_MAX = 55.0
+ENGINES = ("litert", "executorch")
+PRECISIONS = ("fp32", "int8")
+N_TIMED = 15
+"""Runs of each way, turn by turn."""
+N_BEFORE = 3
+N_HELD = 2
+"""Runs before memory is looked at."""
+LOOP, UNROLLED, ALONE = "loop", "unrolled", "depth 1 alone"
+MILLISECONDS_PER_SECOND = 1000
+
+Row = dict[str, Any]
+
+
+class Unrolled(nn.Module):
+    """The denoiser at one depth, as one graph: per-step biases are the kernels' own."""
+
+    def __init__(self, network: Denoiser, depth: int) -> None:
+        super().__init__()
+        self.head, self.tail = Head(network), Tail(network)
+        self.block = network.body
+        self.scale = _rows(network.body.scale, depth)
+        self.bias = _rows(network.body.bias, depth)
+        self.exit = network.depths.index(depth)
+
+    def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
+        """Return the clean picture, as the loop does."""
+        (stream,) = self.head(picture, sigma)
+        h = stream.permute(0, 3, 1, 2)
+        for scale, bias in zip(self.scale, self.bias, strict=True):
+            branch = F.conv2d(h, self.block.first.weight, bias, padding=1)
+            branch = F.conv2d(F.relu(branch), self.block.second.weight, padding=1)
+            h = h * scale[:, None, None] + branch
+        exit = torch.tensor([self.exit], dtype=torch.int32)
+        restored: tuple[Tensor] = self.tail(h.permute(0, 2, 3, 1), picture, exit)
+        return restored
+
+
+def _rows(table: Tensor, n: int) -> nn.ParameterList:
+    return nn.ParameterList([nn.Parameter(row.detach().clone()) for row in table[:n]])
+
+
+def measure(folder: Path) -> Iterator[Row]:
+    """Yield the rows: files first, then times, then memory."""
+    torch.manual_seed(0)
+    network = Denoiser(CHANNELS, DEPTHS)
+    with torch.no_grad():
+        network.body.bias.normal_(0.0, 0.1)
+        network.body.scale.normal_(1.0, 0.02)
+    bundles = {
+        LOOP: _export(_loop_plan(network.eval()), folder / "loop"),
+        UNROLLED: _export(_unrolled_plan(network, DEPTHS), folder / "unrolled"),
+        ALONE: _export(_unrolled_plan(network, (1,)), folder / "alone"),
+    }
+    for way, bundle in bundles.items():
+        yield from _files(way, bundle)
+    both = {way: bundles[way] for way in (LOOP, UNROLLED)}
+    base = Entry(nn.Linear(4, 4), (torch.rand(1, 4),))
+    small = convert(base, folder / "base", precisions=("fp32",), say=_say)
+    for engine in (e for e in ENGINES if e in installed_engines()):
+        for precision in PRECISIONS:
+            yield from _times(both, engine, precision)
+            for way, bundle in both.items():
+                yield from _memory(way, bundle, small, engine, precision)
+
+
+def _files(way: str, bundle: Bundle) -> Iterator[Row]:
+    for model in bundle.models:
+        yield {
+            "kind": "file",
+            "way": way,
+            "format": model.format,
+            "precision": model.precision,
+            "file_bytes": model.bytes,
+            "unique_bytes": model.sharing.unique_bytes,
+            "overhead_bytes": model.bytes - model.sharing.unique_bytes,
+        }
+
+
+def _times(bundles: Mapping[str, Bundle], engine: str, precision: str) -> Iterator[Row]:
+    asked = _asked(0)
+    opened = {
+        way: open_engine(engine, bundle.model(FORMAT_OF_ENGINE[engine], precision))
+        for way, bundle in bundles.items()
+    }
+    try:
+        for depth in DEPTHS:
+            times: dict[str, list[float]] = {way: [] for way in opened}
+            for turn in range(N_BEFORE + N_TIMED):
+                for way, one in opened.items():
+                    took = _time(one, depth, asked)
+                    times[way] += [took] if turn >= N_BEFORE else []
+            ms = {way: median(t) * MILLISECONDS_PER_SECOND for way, t in times.items()}
+            yield {
+                "kind": "time",
+                "engine": engine,
+                "engine_version": opened[LOOP].version,
+                "precision": precision,
+                "depth": depth,
+                "n_runs": N_TIMED,
+                "loop_p50_ms": round(ms[LOOP], 3),
+                "unrolled_p50_ms": round(ms[UNROLLED], 3),
+                "ratio": round(
+                    median(
+                        a / b for a, b in zip(times[LOOP], times[UNROLLED], strict=True)
+                    ),
+                    4,
+                ),
+            }
+    finally:
+        for one in opened.values():
+            one.close()
+
+
+def _time(engine: Engine, depth: int, asked: Arrays) -> float:
+    started = time.perf_counter()
+    engine.run(f"depth_{depth}", asked)
+    return time.perf_counter() - started
+
+
+def _memory(
+    way: str, bundle: Bundle, small: Bundle, engine: str, precision: str
+) -> Iterator[Row]:
+    for depth in DEPTHS:
+        words = (engine, str(small.folder), str(bundle.folder), str(N_HELD), "")
+        found = run_apart(
+            "edge_runtime.ram_use",
+            (*words, precision, f"depth_{depth}"),
+            f"{way}: {engine}",
+        )
+        yield {
+            "kind": "memory",
+            "way": way,
+            "engine": engine,
+            "precision": precision,
+            "depth": depth,
+            "base_rss_bytes": found["base_rss_bytes"],
+            "rss_bytes": found["rss_bytes"],
+        }
+
+
+def _loop_plan(network: Denoiser) -> Plan:
+    loop = Loop("head", "step", "tail", "stream", "position", "exit", DEPTHS)
+    parts = loop_parts(network, TILE_PX, SIGMA_MAX)
+    points = with_inputs(parts, loop, (_asked(1),), (_asked(2),))
+    return _plan(network, points, DEPTHS, loop)
+
+
+def _unrolled_plan(network: Denoiser, depths: tuple[int, ...]) -> Plan:
+    head, _, tail = loop_parts(network, TILE_PX, SIGMA_MAX)
+    points = tuple(
+        EntryPoint(
+            f"depth_{depth}",
+            depth,
+            Unrolled(network, depth).eval(),
+            head.inputs,
+            tail.outputs,
+            (_asked(1),),
+            (_asked(2),),
+        )
+        for depth in depths
+    )
+    return _plan(network, points, depths, None)
+
+
+def _plan(
+    network: Denoiser,
+    points: tuple[EntryPoint, ...],
+    depths: tuple[int, ...],
+    loop: Loop | None,
+) -> Plan:
+    source = source_weights(network)
+    return Plan(
+        name="dial",
+        task="picture",
+        summary="A network of random weights, to be measured",
+        entry_points=points,
+        source=source,
+        quantization="static",
+        int8_snr_floor_db=0.0,
+        int8_metric_loss=0.0,
+        measure=None,
+        facts={
+            "depths": list(depths),
+            "states": [],
+            "picture": {
+                "tile_px": TILE_PX,
+                "multiple_px": 2,
+                "radius_px": {str(d): network.receptive_radius_px(d) for d in depths},
+                "sigma_minimum": 0.0,
+                "sigma_maximum": SIGMA_MAX,
+            },
+            "speech": None,
+            "source": source_facts({"recipe": "denoise", "settings": {}}, source),
+            "licence": {"code": "Apache-2.0", "weights": "none", "data": ["none"]},
+            "training_data": ["none"],
+        },
+        card="# dial\n",
+        loop=loop,
+        asked=(_asked(1),) if loop else (),
+    )
+
+
+def _asked(seed: int) -> Arrays:
+    random = np.random.default_rng(seed)
+    return {
+        "picture": random.random((1, TILE_PX, TILE_PX, 3), np.float32),
+        "sigma": np.full((1, 1, 1, 1), 0.1, np.float32),
+    }
+
+
+def _export(plan: Plan, output: Path) -> Bundle:
+    # Unrolled, what is a row of a table here is a constant of its own there.
+    order = Order(output, FORMATS, PRECISIONS, allow_duplicates=True)
+    return export_bundle(plan, order, _say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Print the rows as one JSON object; 1, with one line, if something failed."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = []
+            for row in measure(Path(folder)):
+                _say(json.dumps(row))
+                rows.append(row)
+    except TiedgeError as error:
+        _say(f"dial: {error}")
+        return 1
+    print(json.dumps({"rows": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
