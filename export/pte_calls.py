@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edge_runtime.errors import BundleError
@@ -14,9 +15,35 @@ _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _INT, _DOUBLE = 2, 4
 """Numbers of `Int` and `Double` among the kinds of value."""
 _DEQUANTIZE = "quantized_decomposed::dequantize_per_tensor"
+_DEQUANTIZE_CHANNELS = "quantized_decomposed::dequantize_per_channel"
+_FORWARDING = (
+    _DEQUANTIZE,
+    _DEQUANTIZE_CHANNELS,
+    "aten::permute_copy",
+    "aten::squeeze_copy",
+    "aten::t_copy",
+    "aten::transpose_copy",
+    "aten::unsqueeze_copy",
+    "aten::view_copy",
+    "executorch_prim::et_view",
+)
+"""Kernels that only convert or reorder their first operand, into their last."""
 _XNNPACK = "XnnpackBackend"
 
 Read = tuple[Use, Quantization | None]
+Content = Callable[[int], bytes]
+"""Returns what the file stores for a value, by its number; nothing for a computed
+one."""
+
+
+@dataclass(frozen=True)
+class _Forward:
+    """A kernel or payload that hands a value on, converted or reordered."""
+
+    instruction: int
+    source: int
+    result: int
+    read: Read
 
 
 @dataclass(frozen=True)
@@ -30,29 +57,50 @@ class Calls:
     foreign: list[tuple[str, bytes]] = field(default_factory=list)
     """Backend and payload of every other delegate."""
     backends: list[str] = field(default_factory=list)
+    scales: set[int] = field(default_factory=set)
+    """Numbers of values that hold the scales or zero points of others."""
+    forwards: list[_Forward] = field(default_factory=list)
 
 
 def read_calls(
-    plan: Table, blobs: tuple[memoryview, ...], named: Mapping[str, bytes], where: str
+    plan: Table,
+    blobs: tuple[memoryview, ...],
+    named: Mapping[str, bytes],
+    content: Content,
+    where: str,
 ) -> Calls:
     """Return the calls of a method; `blobs` are its delegates' payloads.
 
-    Nodes are numbered along the method, kernels first, then those inside payloads.
-    Raises BundleError on a damaged method.
+    Nodes are numbered along the method, kernels first, then those inside payloads. What
+    only converts or reorders a value is looked through. Raises BundleError on a damaged
+    method.
     """
     calls = Calls()
-    n_calls = 0
-    for node, (kind, call) in enumerate(_instructions(plan)):
-        n_calls = node + 1
+    instructions = list(_instructions(plan))
+    for node, (kind, call) in enumerate(instructions):
         if kind == _KERNEL_CALL:
-            _enter_kernel(calls, plan, call, node, where)
-    first_node = n_calls
-    for kind, call in _instructions(plan):
+            _enter_kernel(calls, plan, call, node, content, where)
+    first_node = len(instructions)
+    for node, (kind, call) in enumerate(instructions):
         if kind == _DELEGATE_CALL:
             first_node = _enter_delegate(
-                calls, plan, call, blobs, named, first_node, where
+                calls, plan, call, node, blobs, named, first_node, where
             )
+    _look_through(calls)
     return calls
+
+
+def _look_through(calls: Calls) -> None:
+    """Give a value that is handed on the readers of what it becomes."""
+    for forward in sorted(calls.forwards, key=lambda f: f.instruction, reverse=True):
+        use, quantization = forward.read
+        beyond = [
+            (reader, quantization or scale)
+            for reader, scale in calls.reads.get(forward.result, ())
+        ]
+        known = calls.reads.get(forward.source, [])
+        found = dict.fromkeys([*known, *(beyond or [(use, quantization)])])
+        calls.reads[forward.source] = list(found)
 
 
 def _instructions(plan: Table) -> Iterator[tuple[int, Table]]:
@@ -64,7 +112,7 @@ def _instructions(plan: Table) -> Iterator[tuple[int, Table]]:
 
 
 def _enter_kernel(
-    calls: Calls, plan: Table, call: Table, node: int, where: str
+    calls: Calls, plan: Table, call: Table, node: int, content: Content, where: str
 ) -> None:
     operators = plan.tables(6)
     index = call.number(0)
@@ -73,18 +121,24 @@ def _enter_kernel(
             f"{where}: calls kernel {index} of {len(operators)}; export it again"
         )
     name, arguments = operators[index].text(0), call.numbers(1)
-    quantization = _scale_of(plan, name, arguments)
+    quantization = _scale_of(plan, name, arguments, content)
+    if name == _DEQUANTIZE_CHANNELS:
+        calls.scales.update(arguments[1:3])
     for operand, value in enumerate(arguments):
         use = Use(plan.text(0), node, name, operand)
-        calls.reads.setdefault(value, []).append(
-            (use, quantization if operand == 0 else None)
-        )
+        if operand == 0 and name in _FORWARDING:
+            read = (use, quantization)
+            calls.forwards.append(_Forward(node, value, arguments[-1], read))
+        elif name not in _FORWARDING or value != arguments[-1]:
+            calls.reads.setdefault(value, []).append((use, None))
 
 
 def _scale_of(
-    plan: Table, name: str, arguments: tuple[int, ...]
+    plan: Table, name: str, arguments: tuple[int, ...], content: Content
 ) -> Quantization | None:
     """Return the scale by which a kernel turns its first operand into real numbers."""
+    if name == _DEQUANTIZE_CHANNELS and len(arguments) > 3:
+        return _scales_of(plan, arguments, content)
     if name != _DEQUANTIZE or len(arguments) < 3:
         return None
     values = plan.tables(2)
@@ -97,10 +151,28 @@ def _scale_of(
     return Quantization((scale.real(0, "d"),), (zero.number(0, "q"),))
 
 
+def _scales_of(
+    plan: Table, arguments: tuple[int, ...], content: Content
+) -> Quantization | None:
+    values = plan.tables(2)
+    if not 0 <= arguments[3] < len(values):
+        return None
+    kind, axis = values[arguments[3]].union(0)
+    scales, zeros = (content(value) for value in arguments[1:3])
+    if kind != _INT or axis is None or not scales:
+        return None
+    return Quantization(
+        struct.unpack(f"<{len(scales) // 4}f", scales[: len(scales) // 4 * 4]),
+        struct.unpack(f"<{len(zeros) // 8}q", zeros[: len(zeros) // 8 * 8]) or (0,),
+        axis.number(0, "q"),
+    )
+
+
 def _enter_delegate(
     calls: Calls,
     plan: Table,
     call: Table,
+    node: int,
     blobs: tuple[memoryview, ...],
     named: Mapping[str, bytes],
     first_node: int,
@@ -127,4 +199,8 @@ def _enter_delegate(
         if place < len(arguments):
             reads = calls.reads.setdefault(arguments[place], [])
             reads.extend((use, quantization) for use in uses)
+    for place, (result, use) in payload.forwards:
+        if max(place, result) < len(arguments):
+            source, made = arguments[place], arguments[result]
+            calls.forwards.append(_Forward(node, source, made, (use, None)))
     return first_node + payload.n_nodes

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from edge_runtime.errors import BundleError
 from export.constants import Constant, View, check_shape, check_view, quoted
 from export.flatbuffer import Table
-from export.pte_calls import Read, read_calls
+from export.pte_calls import Calls, Content, Read, read_calls
 from export.xnnpack import Payload, StoredData
 
 IDENTIFIER = b"ET12"
+SCALES = "scales of a quantization"
 _HEADER = struct.Struct("<4sIQQ")
 """Magic, its length, size of the program, start of the segments."""
 _HEADER_MAGIC = b"eh00"
@@ -101,10 +102,11 @@ def read_pte(data: bytes, where: str = "pte file") -> PteFile:
     backends: list[str] = []
     for plan in program.tables(1):
         blobs = tuple(_payload(program, d, segments, where) for d in plan.tables(7))
-        calls = read_calls(plan, blobs, named, where)
+        content = _content(program, plan, segments, where)
+        calls = read_calls(plan, blobs, named, content, where)
         methods.append(plan.text(0))
         backends.extend(calls.backends)
-        _add_tensors(program, plan, calls.reads, segments, stock)
+        _add_tensors(program, plan, calls, segments, stock)
         for first_node, payload in calls.payloads:
             _add_payload(payload, (plan.text(0), first_node), stock)
         for backend, blob in calls.foreign:
@@ -151,10 +153,27 @@ def _segment(segments: Segments, index: int, where: str) -> bytes:
     return bytes(segments[index])
 
 
+def _content(program: Table, plan: Table, segments: Segments, where: str) -> Content:
+    """Return what gives the bytes that a value's tensor has in the file."""
+    values = plan.tables(2)
+
+    def content(number: int) -> bytes:
+        kind, tensor = (
+            values[number].union(0) if 0 <= number < len(values) else (0, None)
+        )
+        if kind != _TENSOR or tensor is None or not tensor.number(5, "I"):
+            return b""
+        (view,) = _tensor_views(tensor, number, (), where)
+        check_shape(where, view)
+        return _tensor_bytes(program, tensor, segments, where)[1][: view.n_bytes]
+
+    return content
+
+
 def _add_tensors(
     program: Table,
     plan: Table,
-    reads: Mapping[int, Sequence[Read]],
+    calls: Calls,
     segments: Segments,
     stock: _Stock,
 ) -> None:
@@ -164,7 +183,10 @@ def _add_tensors(
         if kind != _TENSOR or tensor is None or not tensor.number(5, "I"):
             continue
         place, content = _tensor_bytes(program, tensor, segments, stock.where)
-        for view in _tensor_views(tensor, number, reads.get(number, ()), stock.where):
+        if number in calls.scales:
+            stock.roles[place] = SCALES
+        reads = calls.reads.get(number, ())
+        for view in _tensor_views(tensor, number, reads, stock.where):
             check_shape(stock.where, view)
             if len(content) < view.n_bytes:
                 raise BundleError(
@@ -247,7 +269,7 @@ def _add_payload(payload: Payload, owner: tuple[str, int], stock: _Stock) -> Non
         stock.add(_place(stored, owner), stored.data, view)
     for stored in payload.scales:
         stock.add(_place(stored, owner), stored.data)
-        stock.roles[_place(stored, owner)] = "scales of a quantization"
+        stock.roles[_place(stored, owner)] = SCALES
 
 
 def _place(stored: StoredData, owner: tuple[str, int]) -> object:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -55,12 +57,35 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan) -> TfliteDraft:
             algorithm_key="min_max_uniform_quantize",
             op_config=config,
         )
+    for name, operator in _with_computed_kernels(read_tflite(draft.data)):
+        recipe.add_quantization_config(
+            regex=f"^{re.escape(name)};?$",
+            operation_name=operator,
+            algorithm_key="no_quantize",
+        )
     with quiet():
         tool = quantizer.Quantizer(bytearray(draft.data))
         tool.load_quantization_recipe(recipe.get_quantization_recipe())
         ranges = _ranges(tool, draft, plan) if static else None
         quantized = bytes(tool.quantize(ranges).quantized_model)
     return replace(draft, data=quantized)
+
+
+def _with_computed_kernels(
+    file: TfliteFile,
+) -> Iterator[tuple[str, qtyping.TFLOperationName]]:
+    """Yield the operators whose kernel is no constant, by output: they stay float.
+
+    LiteRT (2.3.0) does not run a convolution whose kernel becomes int8 on the way.
+    """
+    constants = {constant.index for constant in file.constants}
+    for graph in file.graphs:
+        for operator in graph.operators:
+            if operator.name in COVERED:
+                kernel = graph.tensors[operator.inputs[1]]
+                if kernel.buffer not in constants:
+                    output = graph.tensors[operator.outputs[0]]
+                    yield output.name, Operator(operator.name)
 
 
 def _ranges(

@@ -15,6 +15,7 @@ from edge_runtime.errors import SharingError, missing_package
 from export.plan import Arrays, EntryPoint, Plan
 from export.prepare import prepare
 from export.quiet import quiet
+from export.second_form import keep_in_program, read_in_two_forms
 
 
 def to_executorch(plan: Plan, precision: str) -> bytes:
@@ -30,6 +31,7 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
                 XnnpackPartitioner,
             )
             from executorch.exir import to_edge_transform_and_lower
+            from executorch.kernels import quantized  # noqa: F401  # of its operators
     except ImportError as error:
         raise missing_package("executorch", "export") from error
     dynamic = precision == "int8" and plan.quantization == "dynamic"
@@ -37,11 +39,10 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
     if dynamic:
         partitioner.insert(0, XnnpackDynamicallyQuantizedPartitioner())
     examples = {e.name: _arguments(e, e.held_out[0]) for e in plan.entry_points}
-    # ExecuTorch frees a weight once it is packed, and then reads it for its view.
-    graphs = prepare(
-        {e.name: (e.module, examples[e.name]) for e in plan.entry_points},
-        keep_views=False,
-    )
+    graphs = prepare({e.name: (e.module, examples[e.name]) for e in plan.entry_points})
+    kept = read_in_two_forms(graphs.values())
+    for graph in graphs.values():
+        keep_in_program(graph, kept, integers=precision != "fp32")
     with quiet():
         try:
             programs = {
