@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,14 @@ from edge_runtime.bundle_parts import (
     Signature,
 )
 from edge_runtime.engines import open_engine
-from edge_runtime.errors import ParityError, SharingError
+from edge_runtime.errors import EngineError, ParityError, SharingError
 from export.audit import SharingReport, audit
 from export.interrupt import Say
 from export.narrow import WEIGHT_PRECISIONS
 from export.order import CONVERTERS, Order
 from export.output_folder import replacing_folder
 from export.parity import prove_parity
-from export.plan import Plan
+from export.plan import Plan, shared_names
 from export.schemes import check_schemes, scheme
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _build(
     plan = converter.plan
     path = folder / f"{plan.name}.{precision}{ENDINGS[format]}"
     say(f"{path.name}: converting")
-    data = converter.convert(format, precision)
+    with _naming_what_is_shared(plan):
+        data = converter.convert(format, precision)
     path.write_bytes(data)
     report = audit(data, format, plan.source, path.name)
     _check_sharing(path.name, plan, report, order.allow_duplicates)
@@ -114,7 +116,8 @@ def _build(
         parity=(),
         metrics=(),
     )
-    parity = prove_parity(plan, model)
+    with _naming_what_is_shared(plan):
+        parity = prove_parity(plan, model)
     for row in parity:
         snr = "identical" if row.snr_db is None else f"SNR {row.snr_db:.1f} dB"
         say(
@@ -122,6 +125,20 @@ def _build(
             f" {row.engine}: relative error {row.relative_error:.2g}, {snr}"
         )
     return _Built(replace(model, parity=parity), report)
+
+
+@contextmanager
+def _naming_what_is_shared(plan: Plan) -> Iterator[None]:
+    """Add to a refusal which names stand for one weight: that may be why."""
+    try:
+        yield
+    except (EngineError, ParityError, SharingError) as error:
+        names = shared_names(entry.module for entry in plan.entry_points)
+        if not names:
+            raise
+        first = " = ".join(names[0])
+        others = f" and {len(names) - 1} others" if names[1:] else ""
+        raise type(error)(f"{error}; shared: {first}{others}") from error
 
 
 class _Converter:

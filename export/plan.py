@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +135,15 @@ def graph_weights(graphs: Mapping[str, nn.Module]) -> tuple[SourceWeight, ...]:
         first, *others = names
         found.append(SourceWeight(first, tuple(others), values[key]))
     return tuple(found)
+
+
+def shared_names(modules: Iterable[nn.Module]) -> tuple[tuple[str, ...], ...]:
+    """Return the names of each parameter that stands at several places."""
+    names: dict[Hashable, dict[str, None]] = {}
+    for module in modules:
+        for name, tensor in module.named_parameters(remove_duplicate=False):
+            names.setdefault(identity(tensor), {})[name] = None
+    return tuple(tuple(found) for found in names.values() if len(found) > 1)
 
 
 def source_facts(

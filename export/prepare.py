@@ -40,6 +40,14 @@ CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
 """Operators that a batch norm behind them folds into; the kernel's first axis is the
 output's."""
 
+BIASED = (
+    *CONVOLUTIONS,
+    aten.conv_transpose1d.default,
+    aten.conv_transpose2d.input,
+    aten.linear.default,
+)
+"""Operators whose third operand is the bias."""
+
 VIEWS = (
     aten.alias.default,
     aten.detach.default,
@@ -60,16 +68,14 @@ VIEWS = (
 
 def prepare(
     modules: Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]],
-    *,
-    keep_views: bool = True,
 ) -> dict[str, GraphModule]:
     """Return a graph of each module, given with example inputs, in eval mode.
 
-    Recurrent cells are linear maps. A batch norm is folded into a kernel that has no
-    other use, and is a factor and a term behind one that has. What depends on weights
-    alone is computed, equal expressions once; not so, with `keep_views`, the view of a
-    weight that is read in other forms as well. Weights that modules share, their graphs
-    share.
+    Recurrent cells are linear maps. A bias of several kernels is a term behind each: in
+    integers, it would have a scale per kernel. A batch norm is folded into a kernel
+    that has no other use, and is a factor and a term behind one that has. What depends
+    on weights alone is computed, equal expressions once; not so the view of a weight
+    that is read in other forms as well. Weights that modules share, their graphs share.
 
     Raises ModuleError where a module cannot be traced.
     """
@@ -78,7 +84,8 @@ def prepare(
         for name, (module, example) in modules.items()
     }
     _resolve_norms(list(graphs.values()))
-    _Constants(keep_views).compute(list(graphs.values()))
+    _part_shared_biases(list(graphs.values()))
+    _Constants().compute(list(graphs.values()))
     return {name: _with_what_it_reads(graph) for name, graph in graphs.items()}
 
 
@@ -277,6 +284,39 @@ def _spell_out(graph: GraphModule, norm: Node) -> None:
     _replace(graph, norm, moved)
 
 
+def _part_shared_biases(graphs: Sequence[GraphModule]) -> None:
+    """Make a bias that stands beside several kernels a term behind each of them."""
+    kernels: dict[Hashable, set[Hashable]] = defaultdict(set)
+    found: list[tuple[GraphModule, Node, Hashable]] = []
+    for graph in graphs:
+        for node in graph.graph.nodes:
+            if node.target not in BIASED or len(node.args) < 3:
+                continue
+            kernel, bias = (constant(graph, argument) for argument in node.args[1:3])
+            if kernel is not None and bias is not None:
+                kernels[identity(bias)].add(identity(kernel))
+                found.append((graph, node, identity(bias)))
+    for graph, node, bias_key in found:
+        if len(kernels[bias_key]) > 1:
+            _part_bias(graph, node)
+
+
+def _part_bias(graph: GraphModule, node: Node) -> None:
+    value = node.meta["val"]
+    term = node.args[2]
+    node.update_arg(2, None)
+    n_axes_behind = 0 if node.target is aten.linear.default else value.ndim - 2
+    with graph.graph.inserting_after(node):
+        moved = graph.graph.call_function(aten.add.Tensor, (node, term))
+    moved.meta = {"val": value}
+    node.replace_all_uses_with(moved, lambda user: user is not moved)
+    if n_axes_behind:
+        shape = [-1, *[1] * n_axes_behind]
+        with graph.graph.inserting_before(moved):
+            laid_out = graph.graph.call_function(aten.view.default, (term, shape))
+        moved.update_arg(1, laid_out)
+
+
 def _replace(graph: GraphModule, norm: Node, node: Node) -> None:
     """Put a node in a batch norm's place; its other results are empty in eval mode."""
     for user in list(norm.users):
@@ -305,8 +345,7 @@ def add_constant(graph: GraphModule, before: Node, name: str, value: Tensor) -> 
 class _Constants:
     """Computes what depends on weights alone, equal expressions once for all graphs."""
 
-    def __init__(self, keep_views: bool) -> None:
-        self._keep_views = keep_views
+    def __init__(self) -> None:
         self._values: dict[Hashable, Any] = {}
         self._forms: dict[Hashable, set[Hashable]] = defaultdict(set)
         """Weight to the expressions in which operators read it."""
@@ -354,8 +393,7 @@ class _Constants:
         weight = _weight_of(node)
         if weight is not None:  # a view
             read = any(user not in keys for user in node.users)
-            second = self._keep_views and len(self._forms[keys[weight]]) > 1
-            return read and not second
+            return read and len(self._forms[keys[weight]]) == 1
         return any(user not in keys or user.target in VIEWS for user in node.users)
 
 

@@ -29,6 +29,11 @@ BIASED = (
 )
 """Operators with an input, a weight and maybe a bias."""
 
+TRANSPOSED = (
+    torch.ops.aten.conv_transpose1d.default,
+    torch.ops.aten.conv_transpose2d.input,
+)
+
 STAYS_FLOAT = (
     torch.ops.aten.add.Tensor,
     torch.ops.aten.mul.Tensor,
@@ -76,7 +81,14 @@ def make_quantizer(*, dynamic: bool, weight_bits: int = 8) -> XNNPACKQuantizer:
             config, input_activation=activation, output_activation=activation
         )
     tool = XNNPACKQuantizer().set_global(config)
-    return tool.set_filter_function(lambda node: node.target not in STAYS_FLOAT)
+    return tool.set_filter_function(_becomes_integer)
+
+
+def _becomes_integer(node: Node) -> bool:
+    if node.target in BIASED or node.target in TRANSPOSED:
+        kernel = node.args[1]  # one that is computed has no range of its own
+        return isinstance(kernel, Node) and kernel.op == "get_attr"
+    return node.target not in STAYS_FLOAT
 
 
 def share_ranges(prepared: GraphModule) -> None:

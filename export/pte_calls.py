@@ -15,14 +15,36 @@ _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _INT, _DOUBLE = 2, 4
 """Numbers of `Int` and `Double` among the kinds of value."""
 _DEQUANTIZE = "quantized_decomposed::dequantize_per_tensor"
-PER_CHANNEL = "quantized_decomposed::dequantize_per_channel"
-PER_CHANNEL_SCALES = (1, 2)
-"""Its operands that are scales and zero points."""
-_FORWARDING = (PER_CHANNEL, "dim_order_ops::_to_dim_order_copy")
-"""Kernels on a constant whose readers are the constant's true readers."""
+_DEQUANTIZE_CHANNELS = "quantized_decomposed::dequantize_per_channel"
+_FORWARDING = (
+    _DEQUANTIZE,
+    _DEQUANTIZE_CHANNELS,
+    "aten::permute_copy",
+    "aten::squeeze_copy",
+    "aten::t_copy",
+    "aten::transpose_copy",
+    "aten::unsqueeze_copy",
+    "aten::view_copy",
+    "dim_order_ops::_to_dim_order_copy",
+    "executorch_prim::et_view",
+)
+"""Kernels that only convert or reorder their first operand, into their last."""
 _XNNPACK = "XnnpackBackend"
 
 Read = tuple[Use, Quantization | None]
+Content = Callable[[int], bytes]
+"""Returns what the file stores for a value, by its number; nothing for a computed
+one."""
+
+
+@dataclass(frozen=True)
+class _Forward:
+    """A kernel or payload that hands a value on, converted or reordered."""
+
+    instruction: int
+    source: int
+    result: int
+    read: Read
 
 
 @dataclass(frozen=True)
@@ -36,6 +58,9 @@ class Calls:
     foreign: list[tuple[str, bytes]] = field(default_factory=list)
     """Backend and payload of every other delegate."""
     backends: list[str] = field(default_factory=list)
+    scales: set[int] = field(default_factory=set)
+    """Numbers of values that hold the scales or zero points of others."""
+    forwards: list[_Forward] = field(default_factory=list)
     kernels: list[str] = field(default_factory=list)
     """Operators that no delegate takes, in order."""
 
@@ -50,45 +75,41 @@ def read_calls(
     plan: Table,
     blobs: tuple[memoryview, ...],
     named: Mapping[str, bytes],
-    content_of: Callable[[int], bytes],
+    content: Content,
     where: str,
 ) -> Calls:
     """Return the calls of a method; `blobs` are its delegates' payloads.
 
-    `content_of` gives the bytes of a constant tensor, none for any other value.
-
-    Nodes are numbered along the method, kernels first, then those inside payloads.
-    Raises BundleError on a damaged method.
+    Nodes are numbered along the method, kernels first, then those inside payloads. What
+    only converts or reorders a value is looked through. Raises BundleError on a damaged
+    method.
     """
     calls = Calls()
-    n_calls = 0
-    for node, (kind, call) in enumerate(_instructions(plan)):
-        n_calls = node + 1
+    instructions = list(_instructions(plan))
+    for node, (kind, call) in enumerate(instructions):
         if kind == _KERNEL_CALL:
-            _enter_kernel(calls, plan, call, node, content_of, where)
-    first_node = n_calls
-    for kind, call in _instructions(plan):
+            _enter_kernel(calls, plan, call, node, content, where)
+    first_node = len(instructions)
+    for node, (kind, call) in enumerate(instructions):
         if kind == _DELEGATE_CALL:
             first_node = _enter_delegate(
-                calls, plan, call, blobs, named, first_node, where
+                calls, plan, call, node, blobs, named, first_node, where
             )
-    for node, (kind, call) in reversed(list(enumerate(_instructions(plan)))):
-        if kind == _KERNEL_CALL:
-            _forward(calls, call.numbers(1), node)
+    _look_through(calls)
     return calls
 
 
-def _forward(calls: Calls, arguments: tuple[int, ...], node: int) -> None:
-    """Give the readers of what a kernel only converts to what it reads."""
-    if not arguments:
-        return
-    reads = calls.reads.get(arguments[0], [])
-    for number, (use, quantization) in enumerate(reads):
-        if (use.node, use.operand) == (node, 0) and use.operator in _FORWARDING:
-            beyond = calls.reads.get(arguments[-1], ())
-            found = [(r, quantization) for r, _ in beyond if r.node != node]
-            reads[number : number + 1] = found or [(use, quantization)]
-            return
+def _look_through(calls: Calls) -> None:
+    """Give a value that is handed on the readers of what it becomes."""
+    for forward in sorted(calls.forwards, key=lambda f: f.instruction, reverse=True):
+        use, quantization = forward.read
+        beyond = [
+            (reader, quantization or scale)
+            for reader, scale in calls.reads.get(forward.result, ())
+        ]
+        known = calls.reads.get(forward.source, [])
+        found = dict.fromkeys([*known, *(beyond or [(use, quantization)])])
+        calls.reads[forward.source] = list(found)
 
 
 def _instructions(plan: Table) -> Iterator[tuple[int, Table]]:
@@ -100,12 +121,7 @@ def _instructions(plan: Table) -> Iterator[tuple[int, Table]]:
 
 
 def _enter_kernel(
-    calls: Calls,
-    plan: Table,
-    call: Table,
-    node: int,
-    content_of: Callable[[int], bytes],
-    where: str,
+    calls: Calls, plan: Table, call: Table, node: int, content: Content, where: str
 ) -> None:
     operators = plan.tables(6)
     index = call.number(0)
@@ -116,21 +132,24 @@ def _enter_kernel(
     name, arguments = operators[index].text(0), call.numbers(1)
     overload = operators[index].text(1)
     calls.kernels.append(f"{name}.{overload}" if overload else name)
-    if name == PER_CHANNEL:
-        quantization = _scales_of(plan, arguments, content_of)
-    else:
-        quantization = _scale_of(plan, name, arguments)
+    quantization = _scale_of(plan, name, arguments, content)
+    if name == _DEQUANTIZE_CHANNELS:
+        calls.scales.update(arguments[1:3])
     for operand, value in enumerate(arguments):
         use = Use(plan.text(0), node, name, operand)
-        calls.reads.setdefault(value, []).append(
-            (use, quantization if operand == 0 else None)
-        )
+        if operand == 0 and name in _FORWARDING:
+            read = (use, quantization)
+            calls.forwards.append(_Forward(node, value, arguments[-1], read))
+        elif name not in _FORWARDING or value != arguments[-1]:
+            calls.reads.setdefault(value, []).append((use, None))
 
 
 def _scale_of(
-    plan: Table, name: str, arguments: tuple[int, ...]
+    plan: Table, name: str, arguments: tuple[int, ...], content: Content
 ) -> Quantization | None:
     """Return the scale by which a kernel turns its first operand into real numbers."""
+    if name == _DEQUANTIZE_CHANNELS and len(arguments) > 3:
+        return _scales_of(plan, arguments, content)
     if name != _DEQUANTIZE or len(arguments) < 3:
         return None
     values = plan.tables(2)
@@ -144,18 +163,18 @@ def _scale_of(
 
 
 def _scales_of(
-    plan: Table, arguments: tuple[int, ...], content_of: Callable[[int], bytes]
+    plan: Table, arguments: tuple[int, ...], content: Content
 ) -> Quantization | None:
-    """Return the scales by which a kernel turns channels into real numbers."""
-    if len(arguments) < 4 or not 0 <= arguments[3] < len(plan.tables(2)):
+    values = plan.tables(2)
+    if not 0 <= arguments[3] < len(values):
         return None
-    kind, axis = plan.tables(2)[arguments[3]].union(0)
-    scales, zeros = content_of(arguments[1]), content_of(arguments[2])
+    kind, axis = values[arguments[3]].union(0)
+    scales, zeros = (content(value) for value in arguments[1:3])
     if kind != _INT or axis is None or not scales:
         return None
     return Quantization(
-        tuple(x for (x,) in struct.iter_unpack("<f", scales[: len(scales) // 4 * 4])),
-        tuple(x for (x,) in struct.iter_unpack("<q", zeros[: len(zeros) // 8 * 8])),
+        struct.unpack(f"<{len(scales) // 4}f", scales[: len(scales) // 4 * 4]),
+        struct.unpack(f"<{len(zeros) // 8}q", zeros[: len(zeros) // 8 * 8]) or (0,),
         axis.number(0, "q"),
     )
 
@@ -164,6 +183,7 @@ def _enter_delegate(
     calls: Calls,
     plan: Table,
     call: Table,
+    node: int,
     blobs: tuple[memoryview, ...],
     named: Mapping[str, bytes],
     first_node: int,
@@ -190,4 +210,8 @@ def _enter_delegate(
         if place < len(arguments):
             reads = calls.reads.setdefault(arguments[place], [])
             reads.extend((use, quantization) for use in uses)
+    for place, (result, use) in payload.forwards:
+        if max(place, result) < len(arguments):
+            source, made = arguments[place], arguments[result]
+            calls.forwards.append(_Forward(node, source, made, (use, None)))
     return first_node + payload.n_nodes

@@ -5,21 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from edge_runtime.errors import BundleError
-from export.constants import Constant, Use, View, check_shape, check_view, quoted
+from export.constants import Constant, View, check_shape, check_view, quoted
 from export.flatbuffer import Table
-from export.pte_calls import (
-    PER_CHANNEL,
-    PER_CHANNEL_SCALES,
-    Calls,
-    Read,
-    read_calls,
-)
+from export.pte_calls import Calls, Content, Read, read_calls
 from export.xnnpack import Payload, StoredData
 
 IDENTIFIER = b"ET12"
+SCALES = "scales of a quantization"
 _HEADER = struct.Struct("<4sIQQ")
 """Magic, its length, size of the program, start of the segments."""
 _HEADER_MAGIC = b"eh00"
@@ -125,12 +119,12 @@ def read_pte(data: bytes, where: str = "pte file") -> PteFile:
     entry_points = {}
     for plan in program.tables(1):
         blobs = tuple(_payload(program, d, segments, where) for d in plan.tables(7))
-        content_of = partial(_content_of, program, plan, segments, where)
-        calls = read_calls(plan, blobs, named, content_of, where)
+        content = _content(program, plan, segments, where)
+        calls = read_calls(plan, blobs, named, content, where)
         methods[plan.text(0)] = calls
         entry_points[plan.text(0)] = (_arguments(plan, 3), _arguments(plan, 4))
         backends.extend(calls.backends)
-        _add_tensors(program, plan, calls.reads, segments, stock)
+        _add_tensors(program, plan, calls, segments, stock)
         for first_node, payload in calls.payloads:
             _add_payload(payload, (plan.text(0), first_node), stock)
         for backend, blob in calls.foreign:
@@ -199,10 +193,27 @@ def _segment(segments: Segments, index: int, where: str) -> bytes:
     return bytes(segments[index])
 
 
+def _content(program: Table, plan: Table, segments: Segments, where: str) -> Content:
+    """Return what gives the bytes that a value's tensor has in the file."""
+    values = plan.tables(2)
+
+    def content(number: int) -> bytes:
+        kind, tensor = (
+            values[number].union(0) if 0 <= number < len(values) else (0, None)
+        )
+        if kind != _TENSOR or tensor is None or not tensor.number(5, "I"):
+            return b""
+        (view,) = _tensor_views(tensor, number, (), where)
+        check_shape(where, view)
+        return _tensor_bytes(program, tensor, segments, where)[1][: view.n_bytes]
+
+    return content
+
+
 def _add_tensors(
     program: Table,
     plan: Table,
-    reads: Mapping[int, Sequence[Read]],
+    calls: Calls,
     segments: Segments,
     stock: _Stock,
 ) -> None:
@@ -218,7 +229,10 @@ def _add_tensors(
         if not tensor.number(5, "I"):
             continue
         place, content = _tensor_bytes(program, tensor, segments, stock.where)
-        for view in _tensor_views(tensor, number, reads.get(number, ()), stock.where):
+        if number in calls.scales:
+            stock.roles[place] = SCALES
+        reads = calls.reads.get(number, ())
+        for view in _tensor_views(tensor, number, reads, stock.where):
             check_shape(stock.where, view)
             if len(content) < view.n_bytes:
                 raise BundleError(
@@ -226,25 +240,6 @@ def _add_tensors(
                     f" bytes, the file holds {len(content)}; copy it again"
                 )
             stock.add(place, content[: view.n_bytes], view)
-            if view.uses and all(map(_is_scale, view.uses)):
-                stock.roles[place] = SCALES
-
-
-def _is_scale(use: Use) -> bool:
-    return use.operator == PER_CHANNEL and use.operand in PER_CHANNEL_SCALES
-
-
-def _content_of(
-    program: Table, plan: Table, segments: Segments, where: str, number: int
-) -> bytes:
-    """Return the bytes of a method's constant tensor, none for any other value."""
-    values = plan.tables(2)
-    kind, tensor = values[number].union(0) if 0 <= number < len(values) else (0, None)
-    if kind != _TENSOR or tensor is None or not tensor.number(5, "I"):
-        return b""
-    (view,) = _tensor_views(tensor, number, (), where)
-    check_shape(where, view)
-    return _tensor_bytes(program, tensor, segments, where)[1][: view.n_bytes]
 
 
 def _tensor_views(

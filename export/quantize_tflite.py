@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -56,10 +57,14 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
             algorithm_key="min_max_uniform_quantize",
             op_config=config,
         )
-    for name in _step_lookups(draft.data, plan.loop):
+    file = read_tflite(draft.data)
+    for name, operator in (
+        *_step_lookups(draft.data, file, plan.loop),
+        *_with_computed_kernels(file),
+    ):
         recipe.add_quantization_config(
-            regex=re.escape(name),
-            operation_name=Operator.EMBEDDING_LOOKUP,
+            regex=f"^{re.escape(name)};?$",
+            operation_name=operator,
             algorithm_key="no_quantize",
         )
     with quiet():
@@ -70,27 +75,45 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
     return replace(draft, data=quantized)
 
 
-def _step_lookups(data: bytes, loop: Loop | None) -> set[str]:
-    """Return the results of looking up what is each step's own, in a loop.
+def _step_lookups(
+    data: bytes, file: TfliteFile, loop: Loop | None
+) -> Iterator[tuple[str, qtyping.TFLOperationName]]:
+    """Yield what looks up each step's own numbers, in a loop, by output.
 
     These few numbers stay float: a scale per row would round the biases of a step by
     the largest of them.
     """
     if loop is None:
-        return set()
+        return
     interpreter = Interpreter(model_content=data, num_threads=1)
     told = set()
     for part, number in ((loop.step, loop.position), (loop.after, loop.exit)):
         if number is not None:
             inputs = interpreter.get_signature_runner(part).get_input_details()
             told.add((part, inputs[number]["index"]))
-    return {
-        graph.tensors[operator.outputs[0]].name
-        for graph in read_tflite(data).graphs
-        for operator in graph.operators
-        if operator.name == Operator.EMBEDDING_LOOKUP.value
-        and (graph.name, operator.inputs[0]) in told
-    }
+    for graph in file.graphs:
+        for operator in graph.operators:
+            lookup = operator.name == Operator.EMBEDDING_LOOKUP.value
+            if lookup and (graph.name, operator.inputs[0]) in told:
+                output = graph.tensors[operator.outputs[0]]
+                yield output.name, Operator.EMBEDDING_LOOKUP
+
+
+def _with_computed_kernels(
+    file: TfliteFile,
+) -> Iterator[tuple[str, qtyping.TFLOperationName]]:
+    """Yield the operators whose kernel is no constant, by output: they stay float.
+
+    LiteRT (2.3.0) does not run a convolution whose kernel becomes int8 on the way.
+    """
+    constants = {constant.index for constant in file.constants}
+    for graph in file.graphs:
+        for operator in graph.operators:
+            if operator.name in COVERED:
+                kernel = graph.tensors[operator.inputs[1]]
+                if kernel.buffer not in constants:
+                    output = graph.tensors[operator.outputs[0]]
+                    yield output.name, Operator(operator.name)
 
 
 def _ranges(

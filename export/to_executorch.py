@@ -17,6 +17,7 @@ from export.plan import Arrays, EntryPoint, Plan
 from export.prepare import prepare
 from export.quiet import quiet
 from export.schemes import scheme
+from export.second_form import keep_in_program, read_in_two_forms
 
 
 def to_executorch(plan: Plan, precision: str) -> bytes:
@@ -35,6 +36,7 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
                 XnnpackPartitioner,
             )
             from executorch.exir import to_edge_transform_and_lower
+            from executorch.kernels import quantized  # noqa: F401  # of its operators
     except ImportError as error:
         raise missing_package("executorch", "export") from error
     how = scheme(plan, "pte", precision)
@@ -50,16 +52,16 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
             )
         ]
     examples = {e.name: _arguments(e, e.held_out[0]) for e in plan.entry_points}
-    # ExecuTorch frees a weight once it is packed, and then reads it for its view.
-    graphs = prepare(
-        {e.name: (e.module, examples[e.name]) for e in plan.entry_points},
-        keep_views=widened,
-    )
+    graphs = prepare({e.name: (e.module, examples[e.name]) for e in plan.entry_points})
     if widened:
         from export.pte_weights import narrow_graph
 
         for graph in graphs.values():
             narrow_graph(graph, precision)
+    else:
+        kept = read_in_two_forms(graphs.values())
+        for graph in graphs.values():
+            keep_in_program(graph, kept, integers=precision != "fp32")
     with quiet():
         try:
             programs = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -66,6 +67,11 @@ _NODES: dict[int, tuple[str, tuple[int, ...]]] = {
     47: ("XNNCos", (0,)),
 }
 """Number of a node's type to its name and the slots of its operands, in order."""
+_FORWARDING = {"XNNStaticReshape": 2, "XNNStaticTranspose": 2, "XNNCopy": 0}
+"""Nodes that only reorder a value, with the slot of what they read; the slot behind it
+names what they make."""
+_EXTERNAL_OUTPUT = 2
+"""Flag of a value that the call hands back."""
 _DTYPES = {
     1: "float32",
     2: "float16",
@@ -106,6 +112,8 @@ class Payload:
     """Constants that hold the scales of others."""
     inputs: Mapping[int, tuple[tuple[Use, ...], Quantization | None]]
     """For each argument of the call, the nodes that read it, and as what."""
+    forwards: tuple[tuple[int, tuple[int, Use]], ...]
+    """Arguments that others hand back, only reordered: which, and by which node."""
     n_nodes: int
     external: tuple[str, ...]
     """Keys of constants that lie in another file."""
@@ -126,7 +134,8 @@ def read_payload(
     body, constants = _sections(blob, where)
     root = Table.root(body, where)
     fetch = _fetcher(root, constants, named, where)
-    uses = _uses(root, graph, first_node)
+    uses, handed_back = _uses(root, graph, first_node)
+    forwards: list[tuple[int, tuple[int, Use]]] = []
     views: list[tuple[StoredData, View]] = []
     scales: list[StoredData] = []
     inputs: dict[int, tuple[tuple[Use, ...], Quantization | None]] = {}
@@ -146,15 +155,21 @@ def read_payload(
         stored = fetch(index) if index else None
         if stored is not None and stored.external:
             external[stored.key] = None
-        elif stored is not None:
+            continue
+        if stored is not None:
             view = _view(base, quantization, readers, where)
             block = 0 if kind == _PLAIN_VALUE else _block(value)
             views.append((stored, replace(view, block=block)))
-        elif readers:
+            continue
+        if readers:
             inputs[base.number(4, "I")] = (readers, quantization)
+        found = handed_back.get(base.number(6, "I"), {})
+        forwards.extend((base.number(4, "I"), result) for result in found.items())
     n_nodes = len(root.tables(1))
     inside = tuple(stored for stored in scales if not stored.external)
-    return Payload(tuple(views), inside, inputs, n_nodes, tuple(external))
+    return Payload(
+        tuple(views), inside, inputs, tuple(forwards), n_nodes, tuple(external)
+    )
 
 
 def _sections(blob: memoryview, where: str) -> tuple[memoryview, memoryview]:
@@ -203,18 +218,42 @@ def _fetcher(
     return fetch
 
 
-def _uses(root: Table, graph: str, first_node: int) -> dict[int, tuple[Use, ...]]:
-    """Return which nodes read each value."""
-    found: dict[int, tuple[Use, ...]] = {}
-    for n, node in enumerate(root.tables(1)):
+def _uses(
+    root: Table, graph: str, first_node: int
+) -> tuple[dict[int, tuple[Use, ...]], dict[int, dict[int, Use]]]:
+    """Return which nodes read each value, looking through those that only reorder.
+
+    Beside it: values that the call hands back, reordered, as which of its arguments.
+    """
+    found: dict[int, dict[Use, None]] = defaultdict(dict)
+    handed_back: dict[int, dict[int, Use]] = defaultdict(dict)
+    results = _results(root)
+    nodes = list(enumerate(root.tables(1), first_node))
+    for n, node in reversed(nodes):
         kind, table = node.union(0)
         name, slots = _NODES.get(kind, (f"XNNPACK node {kind}", ()))
         if table is None:
             continue
         for operand, slot in enumerate(slots):
-            use = Use(graph, first_node + n, name, operand)
-            value = table.number(slot, "I")
-            found[value] = (*found.get(value, ()), use)
+            value, use = table.number(slot, "I"), Use(graph, n, name, operand)
+            if _FORWARDING.get(name) != slot:
+                found[value][use] = None
+                continue
+            made = table.number(slot + 1, "I")
+            back = dict.fromkeys([*handed_back.get(made, ()), *results.get(made, ())])
+            handed_back[value] |= dict.fromkeys(back, use)
+            found[value] |= found.get(made, {}) or ({} if back else {use: None})
+    return {v: tuple(reversed(uses)) for v, uses in found.items()}, handed_back
+
+
+def _results(root: Table) -> dict[int, tuple[int, ...]]:
+    """Return the arguments of the call that hand a value back."""
+    found: dict[int, tuple[int, ...]] = {}
+    for entry in root.tables(2):
+        kind, value = entry.union(0)
+        base = value if kind == _PLAIN_VALUE or value is None else value.table(0)
+        if base is not None and base.number(5, "I") & _EXTERNAL_OUTPUT:
+            found[base.number(6, "I")] = (base.number(4, "I"),)
     return found
 
 

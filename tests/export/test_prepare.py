@@ -175,3 +175,40 @@ def test_a_module_that_cannot_be_traced_is_named_with_its_line() -> None:
 
     assert str(caught.value).startswith("forward: cannot be traced: ")
     assert "test_prepare.py:" in str(caught.value)
+
+
+class SharedBias(nn.Module):
+    """A bias of a convolution, a transposed one and a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.back = nn.ConvTranspose2d(4, 4, 3, padding=1)
+        self.map = nn.Linear(4, 4)
+        self.back.bias = self.map.bias = self.conv.bias
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = self.back(self.conv(h))
+        mapped: Tensor = self.map(h.permute(0, 2, 3, 1))
+        return mapped
+
+
+def test_a_bias_of_several_kernels_is_a_term() -> None:
+    """No kernel has it as its bias; it is added behind each, and stored once."""
+    module = SharedBias().eval()
+    picture = torch.randn(1, 4, 8, 8)
+
+    graph = prepared(module, picture)
+
+    assert 3 == targets(graph).count("aten.add.Tensor")
+    assert 4 == len({p.data_ptr() for p in graph.parameters()})
+    torch.testing.assert_close(module(picture), graph(picture)[0])
+
+
+def test_a_bias_of_one_kernel_stays() -> None:
+    """A layer that runs twice keeps kernel and bias together."""
+    layer = nn.Linear(4, 4)
+
+    graph = prepared(nn.Sequential(layer, nn.ReLU(), layer), torch.randn(1, 4))
+
+    assert "aten.add.Tensor" not in targets(graph)

@@ -1,0 +1,111 @@
+"""Every way of sharing, in both formats: right, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.files import write_text
+from export.convert import convert
+from export.order import PRECISIONS
+from tests.export.sharing_matrix import (
+    PAGE,
+    RESULTS,
+    RIGHT,
+    WRONG,
+    measure,
+    page,
+    results,
+    sources_sha256,
+    totals,
+)
+from tests.export.sharing_patterns import PATTERNS, Pattern
+
+LEAST_SHARE = {"tflite": 0.95, "pte": 0.85}
+"""Of the cells whose untied twin exports, so many are right at least."""
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.name)
+def test_every_pattern_is_kept(pattern: Pattern, tmp_path: Path) -> None:
+    """Both formats, in fp32 and int8, hold each weight once and compute as it does.
+
+    `convert` compares every file with the module on each engine, and refuses it where
+    they differ.
+    """
+    precisions = ("fp32", "int8")
+
+    bundle = convert(
+        pattern.entries(tied=True),
+        tmp_path / "pattern",
+        precisions=precisions,
+        say=lambda line: None,
+    )
+
+    files = [(model.format, model.precision) for model in bundle.models]
+    assert [(f, p) for f in ("tflite", "pte") for p in precisions] == files
+    assert [0] * 4 == [model.sharing.duplicate_bytes for model in bundle.models]
+
+
+def test_untied_twins_share_nothing() -> None:
+    """The twin has more parameters, unless nothing runs twice, and the same inputs."""
+    for pattern in PATTERNS[1:]:
+        n_parameters = [
+            len(
+                {
+                    p
+                    for e in pattern.entries(tied=tied).values()
+                    for p in e.module.parameters()
+                }
+            )
+            for tied in (True, False)
+        ]
+
+        assert n_parameters[0] < n_parameters[1], pattern.name
+
+
+@pytest.mark.campaign
+def test_the_whole_matrix(tmp_path: Path) -> None:
+    """No cell is wrong, and most of what can be exported at all is right."""
+    found = results(measure(PATTERNS, PRECISIONS, tmp_path))
+
+    write_text(RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_text(PAGE, page(found))
+    for format, least in LEAST_SHARE.items():
+        counted = totals(found["rows"], format)
+        assert 0 == counted[WRONG]
+        assert 0 == counted["duplicate_bytes"]
+        assert counted["right_of_those"] >= least * counted["twin_exports"]
+
+
+def test_the_committed_matrix_is_of_these_sources() -> None:
+    """A change of what decides a cell needs a new measurement: make campaign."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+
+    assert sources_sha256() == found["sources_sha256"]
+    assert len(PATTERNS) * len(PRECISIONS) * 2 == len(found["rows"])
+
+
+def test_the_page_shows_the_committed_matrix() -> None:
+    """The documentation is made from the results file."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+
+    assert page(found) == PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_tells_of_what_is_refused_or_wrong() -> None:
+    """A cell without a file has a number, and the reason stands below the table."""
+    right = {"verdict": RIGHT, "duplicate_bytes": 0, "engines": {}}
+    refused = {"verdict": "refused", "reason": "a.pte: cannot be had"}
+    rows = [
+        {"pattern": "a", "format": "pte", "precision": "int8", "tied": t, "untied": u}
+        for t, u in ((refused, right),)
+    ]
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) | {"rows": rows}
+
+    text = page(found)
+
+    assert "| a | **refused** (1) [0 dB] |" in text
+    assert "\n1. `a.pte: cannot be had`\n" in text
+    assert "| .pte | 1 | 0 | 1 | 0 | 1 | 0% | 0 |" in text
