@@ -52,32 +52,42 @@ MILLISECONDS_PER_SECOND = 1000
 Row = dict[str, Any]
 
 
+class Rows(nn.Module):
+    """What is each step's own, and each depth's, as weights of their own."""
+
+    def __init__(self, network: Denoiser) -> None:
+        super().__init__()
+        self.scale, self.bias = _rows(network.body.scale), _rows(network.body.bias)
+        self.exit = _rows(network.tail_bias)
+
+
 class Unrolled(nn.Module):
     """The denoiser at one depth, as one graph: per-step biases are the kernels' own."""
 
-    def __init__(self, network: Denoiser, depth: int) -> None:
+    def __init__(self, network: Denoiser, rows: Rows, depth: int) -> None:
         super().__init__()
         self.head, self.tail = Head(network), Tail(network)
-        self.block = network.body
-        self.scale = _rows(network.body.scale, depth)
-        self.bias = _rows(network.body.bias, depth)
-        self.exit = network.depths.index(depth)
+        self.tail.bias = rows.exit[network.depths.index(depth)]
+        self.first, self.second = network.body.first, network.body.second
+        self.scale = nn.ParameterList(list(rows.scale)[:depth])
+        self.bias = nn.ParameterList(list(rows.bias)[:depth])
 
     def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
         """Return the clean picture, as the loop does."""
         (stream,) = self.head(picture, sigma)
         h = stream.permute(0, 3, 1, 2)
         for scale, bias in zip(self.scale, self.bias, strict=True):
-            branch = F.conv2d(h, self.block.first.weight, bias, padding=1)
-            branch = F.conv2d(F.relu(branch), self.block.second.weight, padding=1)
-            h = h * scale[:, None, None] + branch
-        exit = torch.tensor([self.exit], dtype=torch.int32)
+            branch = F.conv2d(h, self.first.weight, bias.reshape(-1), padding=1)
+            branch = F.conv2d(F.relu(branch), self.second.weight, padding=1)
+            h = h * scale.reshape(-1, 1, 1) + branch
+        exit = torch.zeros(1, dtype=torch.int32)
         restored: tuple[Tensor] = self.tail(h.permute(0, 2, 3, 1), picture, exit)
         return restored
 
 
-def _rows(table: Tensor, n: int) -> nn.ParameterList:
-    return nn.ParameterList([nn.Parameter(row.detach().clone()) for row in table[:n]])
+def _rows(table: Tensor) -> nn.ParameterList:
+    """Return a table's rows, (1, C) each."""
+    return nn.ParameterList([nn.Parameter(r.detach()[None].clone()) for r in table])
 
 
 def measure(folder: Path) -> Iterator[Row]:
@@ -90,7 +100,7 @@ def measure(folder: Path) -> Iterator[Row]:
     bundles = {
         LOOP: _export(_loop_plan(network.eval()), folder / "loop"),
         UNROLLED: _export(_unrolled_plan(network, DEPTHS), folder / "unrolled"),
-        ALONE: _export(_unrolled_plan(network, (1,)), folder / "alone"),
+        ALONE: _export(_unrolled_plan(network, DEPTHS[:1]), folder / "alone"),
     }
     for way, bundle in bundles.items():
         yield from _files(way, bundle)
@@ -188,11 +198,12 @@ def _loop_plan(network: Denoiser) -> Plan:
 
 def _unrolled_plan(network: Denoiser, depths: tuple[int, ...]) -> Plan:
     head, _, tail = loop_parts(network, TILE_PX, SIGMA_MAX)
+    rows = Rows(network)
     points = tuple(
         EntryPoint(
             f"depth_{depth}",
             depth,
-            Unrolled(network, depth).eval(),
+            Unrolled(network, rows, depth).eval(),
             head.inputs,
             tail.outputs,
             (_asked(1),),
@@ -209,7 +220,7 @@ def _plan(
     depths: tuple[int, ...],
     loop: Loop | None,
 ) -> Plan:
-    source = source_weights(network)
+    source = source_weights(nn.ModuleList([point.module for point in points]))
     return Plan(
         name="dial",
         task="picture",
@@ -250,9 +261,7 @@ def _asked(seed: int) -> Arrays:
 
 
 def _export(plan: Plan, output: Path) -> Bundle:
-    # Unrolled, what is a row of a table here is a constant of its own there.
-    order = Order(output, FORMATS, PRECISIONS, allow_duplicates=True)
-    return export_bundle(plan, order, _say)
+    return export_bundle(plan, Order(output, FORMATS, PRECISIONS), _say)
 
 
 def _say(line: str) -> None:
