@@ -72,6 +72,7 @@ SOURCES = {
         "training/speech.py",
     ),
     "sharing": (),
+    "clustering": ("training/clustering.py", "training/clustering_results.py"),
     "latency": (*ENGINES, "edge_runtime/bench.py", "edge_runtime/first_run.py"),
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
