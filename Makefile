@@ -53,7 +53,9 @@ test-device: environment  ## the built wheel in an environment of its own, witho
 	@$(BIN)/python -m pytest tests/test_wheel.py
 
 campaign: environment  ## the long measurements; writes results/ (hours)
-	@TIEDGE_DATA=$(DATA) $(BIN)/python -m pytest -m campaign
+	@export TIEDGE_DATA=$(DATA)
+	$(BIN)/python -m pytest -m campaign
+	$(BIN)/python -m training.clustering_results
 
 results: environment  ## measure the published figures anew: results/ and the README's tables (an hour; ONLY=denoise, SHORT=1)
 	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)

@@ -41,15 +41,63 @@ def fill_tables(text: str, results: Results) -> str:
     DataError where one of the marks is missing.
     """
     for name, result in results.items():
-        begin, end = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise DataError(f"README.md: no place for a table, expected {begin} {end}")
         table = TABLES[name](result["rows"], results)
         said = _conditions(result["conditions"])
-        text = f"{before}{begin}\n\n{table}\n\n{said}\n\n{end}{after}"
+        text = put_table(text, name, f"{table}\n\n{said}", "README.md")
     return text
+
+
+def put_table(text: str, name: str, table: str, document: str) -> str:
+    """Return a document's text with one table put between its marks.
+
+    Raises DataError where one of the marks is missing.
+    """
+    begin, end = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise DataError(f"{document}: no place for a table, expected {begin} {end}")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def clustering_table(result: Mapping[str, Any]) -> str:
+    """Return the table of what results/clustering.json holds, and its conditions."""
+    head = ["checkpoint", "values", "file", "bytes", "compressed", "most values"]
+    head += ["quality"]
+    lines = [
+        [
+            row["checkpoint"],
+            str(row["clusters"] or "free"),
+            f"{row['format']} {row['precision']}",
+            f"{row['bytes']:,}",
+            f"{row['compressed_bytes']:,}",
+            str(row["most_distinct_values"]),
+            _score(row),
+        ]
+        for row in result["rows"]
+    ]
+    said = "; ".join(
+        dict.fromkeys(
+            f"{row['checkpoint']}: {row['data']} on {row['engine']}"
+            f" {row['engine_version']}"
+            for row in result["rows"]
+            if "data" in row
+        )
+    )
+    (steps,) = {row["steps"] for row in result["rows"] if row["clusters"]}
+    return (
+        f"{_table(head, lines)}\n\nAfter {steps} steps of fine-tuning. Quality of the"
+        f" int8 file: {said}.\n\n{_conditions(result['conditions'])}"
+    )
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    """Return the quality of a row, if its file was scored."""
+    if "wer" in row:
+        return f"{row['wer']:.2%} word errors"
+    if "psnr_db" in row:
+        return f"{_decibel(row['psnr_db'])} dB, depth {row['depth']}"
+    return ""
 
 
 def _denoise(rows: Rows, _: Results) -> str:

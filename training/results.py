@@ -91,6 +91,7 @@ SOURCES = {
         "export/tflite_rewrite.py",
         "export/to_*.py",
     ),
+    "clustering": ("training/clustering.py", "training/clustering_results.py"),
     "latency": (
         *ENGINES,
         "edge_runtime/bench.py",
@@ -105,6 +106,7 @@ BUNDLES = {
     "digits": ("digits",),
     "bundles": ("denoise", "digits"),
     "sharing": (),
+    "clustering": ("denoise", "digits"),
     "latency": ("denoise", "digits"),
 }
 """Results file to the bundles that it tells of."""

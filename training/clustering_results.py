@@ -1,0 +1,165 @@
+"""What shared values spare and cost: `python -m training.clustering_results`.
+
+Each shipped checkpoint is reduced to 32 and to 16 values, exported and measured beside
+the bundle as it is shipped; results/clustering.json and the table in docs/recipes.md
+follow. What was trained for it is thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import SettingError, TiedgeError
+from edge_runtime.files import write_text
+from edge_runtime.options import Parser
+from training.clustering import is_large
+from training.data import data_folder
+from training.record import read_record
+from training.result_tables import clustering_table, put_table
+from training.results import (
+    ENGINE,
+    PRECISION,
+    ROOT,
+    THREADS,
+    Row,
+    Setup,
+    call_tiedge,
+    conditions,
+    sources_sha256,
+)
+from training.subject import CHECKPOINTS
+
+NAME = "clustering"
+DOCUMENT = "docs/recipes.md"
+CLUSTERS = (32, 16)
+STEPS = 200
+"""Of fine-tuning: the second half brought the denoiser with 16 values 0.01 dB."""
+FINE_TUNING = {
+    "steps": STEPS,
+    "validate_steps": STEPS,
+    "warmup_steps": STEPS // 10,
+    "learning_rate": 1e-3,
+}
+QUALITY = {
+    "denoise": ("photos/test_CBSD68.txt", ("--sigma", "25")),
+    "digits": (
+        "speech/free-spoken-digit",
+        ("--where", "split_speaker_disjoint=dev"),
+    ),
+}
+"""Checkpoint to what its int8 file is scored on, in the data folder, and how."""
+FIGURES = ("depth", "psnr_db", "n_pictures", "wer", "n_words")
+"""Of `tiedge evaluate`, as far as it tells them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and write results and table; 1, with one line, if something fails."""
+    parser = Parser(prog="python -m training.clustering_results", description=__doc__)
+    try:
+        parser.parse_args(arguments)
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = [row for name in QUALITY for row in _measure(name, Path(scratch))]
+        _write(ROOT, rows)
+    except TiedgeError as error:
+        print(f"clustering_results: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fine_tuning_settings(checkpoint: Path, clusters: int) -> list[str]:
+    """Return the settings of a fine-tuning run as NAME=VALUE.
+
+    They are the checkpoint's own, but for how long and how fast it learns.
+    """
+    settings = read_record(checkpoint)["settings"] | FINE_TUNING
+    settings["clusters"] = clusters
+    return [f"{name}={_text(value)}" for name, value in settings.items()]
+
+
+def _measure(name: str, scratch: Path) -> Iterator[Row]:
+    """Yield a row for each file of the shipped bundle and of its clustered forms."""
+    yield from _rows(name, 0, name)
+    checkpoint = CHECKPOINTS / name
+    for clusters in CLUSTERS:
+        run, bundle = (scratch / f"{name}-{clusters}-{s}" for s in ("run", "bundle"))
+        settings = fine_tuning_settings(checkpoint, clusters)
+        start = f"init={checkpoint}"
+        _call("train", name, start, *settings, "--output", str(run))
+        _call("export", str(run), "-o", str(bundle))
+        yield from _rows(name, clusters, str(bundle))
+
+
+def _rows(name: str, clusters: int, bundle: str) -> Iterator[Row]:
+    found = call_tiedge("inspect", bundle)
+    for row in found["rows"]:
+        quality = {}
+        if (row["format"], row["precision"]) == ("tflite", PRECISION):
+            quality = _quality(name, bundle)
+        yield {
+            "checkpoint": name,
+            "clusters": clusters,
+            "steps": STEPS if clusters else None,
+            "file": row["path"],
+            "format": row["format"],
+            "precision": row["precision"],
+            "bytes": row["bytes"],
+            "compressed_bytes": row["compressed_bytes"],
+            "most_distinct_values": max(
+                weight["distinct_values"]
+                for weight in found["weights"]
+                if weight["model"] == row["path"] and is_large(weight["shape"])
+            ),
+            **quality,
+        }
+
+
+def _quality(name: str, bundle: str) -> Row:
+    data, how = QUALITY[name]
+    found = call_tiedge(
+        *("evaluate", bundle, "--data", str(data_folder() / data), *how),
+        *("--engine", ENGINE, "--precision", PRECISION, "--threads", str(THREADS)),
+    )
+    figures = {key: found[key] for key in FIGURES if found.get(key) is not None}
+    versions = {key: found[key] for key in ("engine", "engine_version")}
+    return {**versions, "data": " ".join((data, *how)), **figures}
+
+
+def _write(root: Path, rows: Sequence[Row]) -> None:
+    result = {
+        "conditions": conditions(NAME),
+        "sources_sha256": sources_sha256(NAME, Setup()),
+        "rows": rows,
+    }
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    write_text(root / "results" / f"{NAME}.json", text)
+    document = root / DOCUMENT
+    written = document.read_text(encoding="utf-8")
+    write_text(document, fill_document(written, result))
+
+
+def fill_document(text: str, result: Mapping[str, Any]) -> str:
+    """Return docs/recipes.md with its table made anew; errors as `put_table`."""
+    return put_table(text, NAME, clustering_table(result), DOCUMENT)
+
+
+def _call(*arguments: str) -> None:
+    """Run `tiedge ARGUMENTS`; what it prints goes to stderr."""
+    command = [sys.executable, "-m", "tiedge", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise SettingError(f"tiedge {' '.join(arguments)}: failed, see above")
+
+
+def _text(value: object) -> str:
+    """Return a recorded value as it is written behind NAME=."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
