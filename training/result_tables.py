@@ -10,6 +10,8 @@ from typing import Any
 
 from edge_runtime.device import NOT_MEASURED, Device
 from edge_runtime.errors import DataError
+from training.dial_figures import budget_lines, dial_tables
+from training.markdown import table
 
 BYTES_PER_KB = 10**3
 BYTES_PER_MB = 10**6
@@ -41,13 +43,13 @@ def fill_tables(text: str, results: Results) -> str:
     DataError where one of the marks is missing.
     """
     for name, result in results.items():
-        table = TABLES[name](result["rows"], results)
+        shown = TABLES[name](result["rows"], results)
         said = _conditions(result["conditions"])
-        text = put_table(text, name, f"{table}\n\n{said}", "README.md")
+        text = put_table(text, name, f"{shown}\n\n{said}", "README.md")
     return text
 
 
-def put_table(text: str, name: str, table: str, document: str) -> str:
+def put_table(text: str, name: str, shown: str, document: str) -> str:
     """Return a document's text with one table put between its marks.
 
     Raises DataError where one of the marks is missing.
@@ -57,7 +59,7 @@ def put_table(text: str, name: str, table: str, document: str) -> str:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise DataError(f"{document}: no place for a table, expected {begin} {end}")
-    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+    return f"{before}{begin}\n\n{shown}\n\n{end}{after}"
 
 
 def clustering_table(result: Mapping[str, Any]) -> str:
@@ -86,7 +88,7 @@ def clustering_table(result: Mapping[str, Any]) -> str:
     )
     (steps,) = {row["steps"] for row in result["rows"] if row["clusters"]}
     return (
-        f"{_table(head, lines)}\n\nAfter {steps} steps of fine-tuning. Quality of the"
+        f"{table(head, lines)}\n\nAfter {steps} steps of fine-tuning. Quality of the"
         f" int8 file: {said}.\n\n{_conditions(result['conditions'])}"
     )
 
@@ -124,7 +126,7 @@ def _denoise(rows: Rows, _: Results) -> str:
         f"Mean PSNR (dB) and SSIM over {n_pictures} pictures ({data}), {protocol}"
         " protocol, true sigma given, results rounded to 8 bits."
     )
-    return f"{_table(head, lines)}\n\n{said}"
+    return f"{table(head, lines)}\n\n{said}"
 
 
 def _digits(rows: Rows, _: Results) -> str:
@@ -143,14 +145,14 @@ def _digits(rows: Rows, _: Results) -> str:
         ]
         for row in rows
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _bundles(rows: Rows, _: Results) -> str:
     head = ["file", "file bytes", "unique bytes", "stored bytes", "duplicate bytes"]
     keys = ("file_bytes", "unique_bytes", "stored_bytes", "duplicate_bytes")
     lines = [[row["file"], *(f"{row[key]:,}" for key in keys)] for row in rows]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _sharing(rows: Rows, _: Results) -> str:
@@ -160,7 +162,7 @@ def _sharing(rows: Rows, _: Results) -> str:
         line = cells.setdefault((row["module"], row["format"]), {})
         line[row["exporter"], row["precision"]] = _exported(row)
     head = ["module", "format", *(f"{e}, {p}" for e, p in columns)]
-    table = _table(
+    made = table(
         head,
         [
             [*key, *(line.get(column, "–") for column in columns)]
@@ -182,7 +184,7 @@ def _sharing(rows: Rows, _: Results) -> str:
         " the largest output, and an int8 file below 20 dB. Run on"
         f" {engines}."
     )
-    return f"{sums}\n\n{table}\n\n{said}"
+    return f"{sums}\n\n{made}\n\n{said}"
 
 
 def _exported(row: Mapping[str, Any]) -> str:
@@ -246,17 +248,17 @@ def _latency(rows: Rows, results: Results) -> str:
                 _quality(row, results),
             ]
         )
-    table = _table(head, lines)
+    made = table(head, lines)
     failed = [
         f"{row['bundle']} {row['engine']} {row['precision']}: {row['error']}"
         for row in rows
         if "error" in row
     ]
     if any(row.get("short_run") for row in rows):
-        table += "\n\nShort run: published figures need 1024 runs and 60 s."
+        made += "\n\nShort run: published figures need 1024 runs and 60 s."
     if failed:
-        table += f"\n\nNot measured: {'; '.join(failed)}."
-    return table
+        made += f"\n\nNot measured: {'; '.join(failed)}."
+    return made
 
 
 TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
@@ -265,6 +267,8 @@ TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
     "bundles": _bundles,
     "sharing": _sharing,
     "latency": _latency,
+    "dial": dial_tables,
+    "frame_budget": budget_lines,
 }
 """Results file to what makes its table; `make results` writes them in this order."""
 
@@ -298,11 +302,6 @@ def _same(rows: Rows, *keys: str) -> list[Any]:
         if len({row[key] for row in rows}) != 1:
             raise DataError(f"results: rows differ in {key!r}, expected one value")
     return [rows[0][key] for key in keys]
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    marks = ["---"] * len(head)
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, marks, *lines])
 
 
 def _decibel(value: float | None) -> str:

@@ -25,9 +25,12 @@ from edge_runtime.device import read_device
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.files import write_text
+from edge_runtime.image_filter import open_filter
 from edge_runtime.options import Parser
 from training.connected_digits import write_digit_strings, write_joined
 from training.data import data_folder
+from training.dial_figures import draw_budget
+from training.paced_run import paced_run
 from training.record import source_revision
 from training.result_tables import (
     HEADLINE_SIGMA,
@@ -41,6 +44,9 @@ from training.subject import TORCH, TORCH_PRECISION, committed_checkpoint
 
 ROOT = Path(__file__).parents[1]
 THREADS = 1
+PACED_THREADS = 2
+"""Of the filter that keeps to a pace: another program can take one of its cores."""
+FPS = 30.0
 N_JOINED = 100
 ENGINE, PRECISION = "litert", "int8"
 """What a device runs by default; measured at every noise level."""
@@ -91,6 +97,23 @@ SOURCES = {
         "export/tflite_rewrite.py",
         "export/to_*.py",
     ),
+    "dial": (
+        *ENGINES,
+        "edge_runtime/loop.py",
+        "edge_runtime/native/shim.cpp",
+        "edge_runtime/ram_use.py",
+        "export/dial*.py",
+        "export/quantize_tflite.py",
+        "export/to_*.py",
+        "training/sharing.py",
+    ),
+    "frame_budget": (
+        *ENGINES,
+        "edge_runtime/frame_budget.py",
+        "edge_runtime/image_filter.py",
+        "edge_runtime/loop.py",
+        "training/paced_run.py",
+    ),
     "clustering": ("training/clustering.py", "training/clustering_results.py"),
     "latency": (
         *ENGINES,
@@ -106,12 +129,14 @@ BUNDLES = {
     "digits": ("digits",),
     "bundles": ("denoise", "digits"),
     "sharing": (),
+    "dial": (),
+    "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
     "latency": ("denoise", "digits"),
 }
 """Results file to the bundles that it tells of."""
 
-PLOTS = {"sharing": draw_sharing}
+PLOTS = {"sharing": draw_sharing, "frame_budget": draw_budget}
 """Results file to what draws docs/NAME.png of its rows."""
 
 Row = dict[str, Any]
@@ -125,6 +150,11 @@ def compare_exporters() -> Row:
     In a process of its own, as `export` is a layer above. Its progress goes to stderr.
     """
     return _json_of("export.side_by_side")
+
+
+def measure_dial() -> Row:
+    """Return the dial beside unrolled graphs; likewise in a process of its own."""
+    return _json_of("export.dial_results")
 
 
 def call_tiedge(*arguments: str) -> Row:
@@ -164,6 +194,10 @@ class Setup:
     seconds: float = PUBLISHED_SECONDS
     compare: Callable[[], Row] = field(default=compare_exporters)
     """Gives the comparison with the plain exporters."""
+    dial: Callable[[], Row] = field(default=measure_dial)
+    """Gives the dial beside unrolled graphs."""
+    paced_seconds: float = 24.0
+    """How long a pace is held; in the middle third another program computes."""
     root: Path = ROOT
     """Holds README.md, results/ and docs/."""
 
@@ -220,7 +254,7 @@ def conditions(name: str) -> Row:
         "device": asdict(read_device()),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
-        "threads": THREADS,
+        "threads": PACED_THREADS if name == "frame_budget" else THREADS,
         "revision": source_revision(),
     }
 
@@ -301,12 +335,37 @@ def _latency(setup: Setup, call: Call) -> Iterator[Row]:
         yield from ({"bundle": found["bundle"], **row} for row in found["rows"])
 
 
+def _dial(setup: Setup, _: Call) -> Iterator[Row]:
+    yield from setup.dial()["rows"]
+
+
+def _frame_budget(setup: Setup, _: Call) -> Iterator[Row]:
+    models = find_bundle(setup.denoise).models
+    offered = [m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]]
+    precision = PRECISION if PRECISION in offered else offered[0]
+    third = setup.paced_seconds / 3
+    with open_filter(setup.denoise, ENGINE, precision, PACED_THREADS) as opened:
+        same = {
+            "bundle": opened.bundle.name,
+            "engine": ENGINE,
+            "engine_version": opened.engine.version,
+            "precision": precision,
+            "threads": PACED_THREADS,
+            "fps": FPS,
+        }
+        busy = (third, 2 * third)
+        for row in paced_run(opened, FPS, setup.paced_seconds, busy):
+            yield same | row
+
+
 MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
     "denoise": _denoise,
     "digits": _digits,
     "bundles": _bundles,
     "sharing": _sharing,
     "latency": _latency,
+    "dial": _dial,
+    "frame_budget": _frame_budget,
 }
 
 

@@ -18,7 +18,7 @@ from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engin
 from edge_runtime.errors import TiedgeError
 from export.convert import INT8_SNR_FLOOR_DB, convert
 from export.order import CONVERTERS, FORMATS
-from export.parity import FP32_RELATIVE_ERROR
+from export.parity import RELATIVE_ERRORS
 from tests.export.sharing_patterns import Pattern
 from training.results import ROOT, conditions
 
@@ -174,7 +174,7 @@ def judged(found: Row, precision: str, twin: Row | None = None) -> Row:
 
 def _fault(row: Row, precision: str, twin: Row | None, engine: str) -> str:
     if precision == "fp32":
-        if row["relative_error"] < FP32_RELATIVE_ERROR:
+        if row["relative_error"] < RELATIVE_ERRORS["fp32"]:
             return ""
         return f"relative error {row['relative_error']:.1e}"
     floor = INT8_SNR_FLOOR_DB
@@ -195,7 +195,7 @@ def results(rows: Iterable[Row]) -> Row:
     return {
         "conditions": found,
         "sources_sha256": sources_sha256(),
-        "fp32_relative_error": FP32_RELATIVE_ERROR,
+        "fp32_relative_error": RELATIVE_ERRORS["fp32"],
         "snr_floor_db": INT8_SNR_FLOOR_DB,
         "twin_margin_db": TWIN_MARGIN_DB,
         "n_inputs": N_FRESH,

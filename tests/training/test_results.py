@@ -61,6 +61,43 @@ COMPARED = [
 """What a comparison with the plain exporters says of one module and format."""
 
 
+DIALLED = [
+    {
+        "kind": "file",
+        "way": "loop",
+        "format": "tflite",
+        "precision": "int8",
+        "file_bytes": 70_000,
+        "unique_bytes": 60_000,
+        "overhead_bytes": 10_000,
+    },
+    {
+        "kind": "time",
+        "engine": "litert",
+        "engine_version": "2.3.0",
+        "precision": "int8",
+        "depth": 16,
+        "n_runs": 15,
+        "loop_p50_ms": 70.25,
+        "unrolled_p50_ms": 66.0,
+        "ratio": 1.0644,
+    },
+    *(
+        {
+            "kind": "memory",
+            "way": "loop",
+            "engine": "litert",
+            "precision": "int8",
+            "depth": depth,
+            "base_rss_bytes": 90_000_000,
+            "rss_bytes": 44_500_000,
+        }
+        for depth in (1, 16)
+    ),
+]
+"""What a dial beside unrolled graphs may be like."""
+
+
 def call(*arguments: str) -> dict[str, Any]:
     """Run tiedge in this process, which the hand-made fp32 bundles need no other."""
     output = io.StringIO()
@@ -89,6 +126,8 @@ def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setu
         runs=3,
         seconds=0.0,
         compare=lambda: {"rows": COMPARED},
+        dial=lambda: {"rows": DIALLED},
+        paced_seconds=1.5,
         root=tmp_path,
     )
 
@@ -157,7 +196,7 @@ def test_tables_stand_in_the_readme(setup: Setup) -> None:
     (speech,) = (line for line in lines if line.startswith("| tones | litert"))
     assert speech.endswith(" word errors |")
     assert "Short run: published figures need 1024 runs and 60 s." in lines
-    assert 5 == sum(line.startswith("Measured on ") for line in lines)
+    assert len(TABLES) == sum(line.startswith("Measured on ") for line in lines)
 
 
 def test_exporters_stand_beside_each_other(setup: Setup) -> None:
@@ -291,7 +330,7 @@ def test_sources_tell_stale_results(setup: Setup, tmp_path: Path) -> None:
     after = {name: sources_sha256(name, setup) for name in TABLES}
 
     assert before == again
-    assert {"denoise", "bundles", "latency"} == {
+    assert {"denoise", "bundles", "latency", "frame_budget"} == {
         name for name in TABLES if before[name] != after[name]
     }
 
@@ -340,3 +379,30 @@ def test_results_belong_to_these_sources(name: str) -> None:
     assert recorded == sources_sha256(name, Setup()), (
         f"results/{name}.json is stale; run make results ONLY={name}"
     )
+
+
+def test_a_dial_is_told_in_three_tables(setup: Setup) -> None:
+    """Files, times and memory stand in README.md as they were measured."""
+    made(setup, "dial")
+
+    written = (setup.root / "README.md").read_text()
+    for line in (
+        "| loop | tflite | int8 | 70,000 | 10,000 |",
+        "| litert 2.3.0 | int8 | 16 | 70.2 | 66.0 | 1.06 |",
+        "| litert | int8 | loop | 44.5 | 44.5 |",
+    ):
+        assert line in written
+
+
+def test_a_pace_is_told_frame_by_frame(setup: Setup) -> None:
+    """Another program runs in the middle third; the plot is drawn."""
+    found = made(setup, "frame_budget")
+
+    rows = found["rows"]
+    assert 2 == found["conditions"]["threads"]
+    assert len(rows) + sum(row["lost"] for row in rows) == pytest.approx(45, abs=1)
+    busy = [row["at_s"] for row in rows if row["other_program"]]
+    assert (0.5, 1.0) == pytest.approx((busy[0], busy[-1]), abs=0.1)
+    assert "frames of one tile at 30 a second" in (setup.root / "README.md").read_text()
+    with Image.open(setup.root / "docs" / "frame_budget.png") as plot:
+        assert plot.size[0] > 500
