@@ -22,7 +22,7 @@ DIGITS = (
 class DigitsRecipe(Recipe):
     """Write down spoken English digits, alone or connected, or words of your own."""
 
-    steps: int = 8_000
+    steps: int = 7_000
     batch: int = 32
     learning_rate: float = 2e-3
     validate_steps: int = 500
@@ -35,11 +35,11 @@ class DigitsRecipe(Recipe):
     """Part of the units that each training step leaves out."""
     chunk_frames: int = 12
     """Frames of 10 ms per step of the exported network; a multiple of 3."""
-    synthetic: int = 6000
+    synthetic: int = 3000
     """Clips made by espeak-ng and flite; 0 for recordings alone."""
-    flite: float = 0.4
+    flite: float = 0.0
     """Part of those clips that flite makes, out of the recordings of four people."""
-    foreign: float = 0.5
+    foreign: float = 0.0
     """Part of espeak-ng's clips that have the accent of another language."""
     other_speech: float = 0.0
     """Part of the steps that show other English words, by some 200 more speakers."""
