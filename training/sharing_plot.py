@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from training.curves import new_figure, save_figure
-from training.result_tables import EXPORTERS, outcome_of
+from training.result_tables import BYTES_PER_PARAMETER, EXPORTERS, outcome_of
 
 FORMATS, PRECISIONS = ("tflite", "pte"), ("fp32", "int8")
-BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
 COLOURS = dict(zip(EXPORTERS, ("#8c8c8c", "#0b7a75"), strict=True))
 WRONG = "#c1121f"
 TICKS = (1, 2, 4, 8, 16)
@@ -44,7 +43,9 @@ def draw_sharing(rows: Rows, path: Path) -> None:
             axes.grid(axis="y", linewidth=0.4)
             axes.axvline(1.0, linewidth=0.8, color="black")
     panels[0, 0].invert_yaxis()
-    figure.supxlabel("size of the file, by that of its parameters held once")
+    figure.supxlabel(
+        "size of the file, by that of its parameters held once", fontsize="medium"
+    )
     first = panels[0, 0]
     for exporter in EXPORTERS:
         first.plot([], [], "o", color=COLOURS[exporter], label=exporter)
@@ -54,12 +55,13 @@ def draw_sharing(rows: Rows, path: Path) -> None:
 
 
 def _draw(axes: Any, row: Mapping[str, Any], line: int) -> None:
-    """Draw one file; where there is none, the word at the left."""
-    shift = 0.17 if row["exporter"] == EXPORTERS[1] else -0.17
+    """Draw one file; where there is none, the word at the right."""
+    shift = 0.22 if row["exporter"] == EXPORTERS[1] else -0.22
     outcome = outcome_of(row)
     colour = COLOURS[row["exporter"]]
     if row["file_bytes"] is None:
-        axes.annotate(f" {outcome}", (1.0, line + shift), color=colour, **TEXT)
+        end = (LIMITS[1], line + shift)
+        axes.annotate(f"{outcome} ", end, ha="right", color=colour, **TEXT)
         return
     size = row["n_parameters"] * BYTES_PER_PARAMETER[row["precision"]]
     times = row["file_bytes"] / size
