@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from export.prepare import VIEWS, constant, identity
 aten = torch.ops.aten
 
 ELEMENTWISE = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor)
+LAYER_NORM = aten.layer_norm.default
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input)
 
 
@@ -34,10 +36,12 @@ class Lifted:
 def lift(graph: GraphModule, shared: frozenset[Hashable]) -> tuple[Lifted, ...]:
     """Make inputs, behind its own, of what a converter would fold or copy.
 
-    Those are the constants of elementwise operators, views of weights, and the kernels
-    of transposed convolutions that are among `shared`, the identities of weights that
-    plain convolutions read as well.
+    Those are the constants of elementwise operators, the factors and terms of layer
+    norms among them, views of weights, and the kernels of transposed convolutions that
+    are among `shared`, the identities of weights that plain convolutions read as well.
     """
+    for node in graph.graph.find_nodes(op="call_function", target=LAYER_NORM):
+        _part_norm(graph, node)
     lifting = _Lifting(graph)
     for node in list(graph.graph.nodes):
         if node.target in ELEMENTWISE and node.meta["val"].is_floating_point():
@@ -48,6 +52,28 @@ def lift(graph: GraphModule, shared: frozenset[Hashable]) -> tuple[Lifted, ...]:
         elif node.target in TRANSPOSED:
             lifting.kernel(node, shared)
     return lifting.finish()
+
+
+def _part_norm(graph: GraphModule, norm: Node) -> None:
+    """Take factor and term out of a layer norm, for they fold into the map behind it.
+
+    LiteRT's converter does so, once per pair of norm and map.
+    """
+    x, shape, *others = norm.args
+    kept: list[Any] = [None, None, *others[2:]]
+    norm.args = (x, shape, *kept)
+    last = norm
+    for target, operand in zip(
+        (aten.mul.Tensor, aten.add.Tensor), others, strict=False
+    ):
+        if operand is None:
+            continue
+        with graph.graph.inserting_after(last):
+            node = graph.graph.call_function(target)
+        node.meta = dict(norm.meta)
+        last.replace_all_uses_with(node)
+        node.args = (last, operand)
+        last = node
 
 
 class _Lifting:

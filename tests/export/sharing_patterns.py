@@ -17,6 +17,8 @@ SIDE_PX = 16
 HIDDEN = 16
 N_SYMBOLS = 24
 N_CALIBRATION = 16
+"""At least; a range is taken from CALIBRATION_NUMBERS numbers at least, too."""
+CALIBRATION_NUMBERS = 2048
 N_HELD_OUT = 4
 SEEDS = {"weights": 0, "example": 1, "calibration": 2, "held out": 3, "fresh": 4}
 
@@ -42,11 +44,15 @@ class Pattern:
             name: Entry(
                 module.eval(),
                 self.draw("example", 1)[0],
-                calibration=self.draw("calibration", N_CALIBRATION),
+                calibration=self.draw("calibration", self._n_calibration()),
                 held_out=self.draw("held out", N_HELD_OUT),
             )
             for name, module in modules.items()
         }
+
+    def _n_calibration(self) -> int:
+        size = max(one().numel() for one in self.inputs.values())
+        return max(N_CALIBRATION, CALIBRATION_NUMBERS // size)
 
     def draw(self, purpose: str, n: int) -> list[Inputs]:
         """Return n inputs that no other purpose gets."""
