@@ -177,8 +177,8 @@ def _sharing(rows: Rows, _: Results) -> str:
         "Each cell: the file; of it, weights beyond each one once; the memory that"
         " loading it and one run took; for int8, the signal-to-noise ratio"
         " against the module. Wrong is an fp32 file that is off by 0.01 % or more of"
-        " the largest output, and an int8 file below 20 dB. What tiedge cannot hold once"
-        " or get right it refuses, for the reason in results/sharing.json. Run on"
+        " the largest output, and an int8 file below 20 dB. What tiedge cannot hold"
+        " once or get right it refuses, for the reason in results/sharing.json. Run on"
         f" {engines}."
     )
     return f"{sums}\n\n{made}\n\n{said}"
