@@ -152,7 +152,7 @@ def test_gradient_of_a_value_is_the_sum_over_its_members() -> None:
 
 def test_a_kernel_that_steps_share_stays_one() -> None:
     """Every use of a repeated block's kernel reads, and moves, the same values."""
-    block = RepeatedBlock(16, (1, 1, 1))
+    block = RepeatedBlock(16, n_steps=3)
     pictures = torch.randn(2, 16, 6, 6)
     sizes = cluster_weights(block, 16)
     plain = RepeatedBlock(16, (1, 1, 1))

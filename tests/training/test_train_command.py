@@ -41,7 +41,7 @@ def test_trains_from_the_users_own_pictures(
     assert [
         f"reads {photos}",
         "3 pictures to train on, 1 held out",
-        "denoise: 1308 parameters; on cpu (threads: 1)",
+        "denoise: 1276 parameters; on cpu (threads: 1)",
         f"writes to {output}",
     ] == told
     assert last.startswith("step 2/2 ")
