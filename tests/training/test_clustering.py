@@ -155,7 +155,7 @@ def test_a_kernel_that_steps_share_stays_one() -> None:
     block = RepeatedBlock(16, n_steps=3)
     pictures = torch.randn(2, 16, 6, 6)
     sizes = cluster_weights(block, 16)
-    plain = RepeatedBlock(16, (1, 1, 1))
+    plain = RepeatedBlock(16, n_steps=3)
     plain.load_state_dict(rounded(block))
 
     for module in (block, plain):
