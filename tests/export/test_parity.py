@@ -82,7 +82,7 @@ def test_refuses_a_file_of_other_weights(
     """Weights that moved after the conversion are noticed, at whatever depth."""
     module = copy.deepcopy(tiny_picture.plan.entry_points[-1].module)
     with torch.no_grad():
-        module.network.tail.weight *= 1.01
+        module.tail.weight *= 1.01
     plan = with_last_module(tiny_picture.plan, module)
 
     message = refusal(tiny_picture, plan, model_format, "fp32")

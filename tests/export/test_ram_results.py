@@ -70,7 +70,7 @@ def test_a_row_is_measured(
     open_engine(
         engine, tiny.model({"litert": "tflite"}.get(engine, "pte")), 1, cache
     ).close()
-    found = measure_here((engine, folder, folder, "1", str(cache or "")))
+    found = measure_here((engine, folder, folder, "1", str(cache or ""), "fp32", ""))
 
     assert found["base_rss_bytes"] > 10**7
     assert found["rss_bytes"] is not None
