@@ -26,7 +26,7 @@ from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.options import Parser
 from export.comparison_modules import COMPARISONS
 from export.convert import INT8_SNR_FLOOR_DB
-from export.order import FORMATS, PRECISIONS
+from export.order import FORMATS, USUAL_PRECISIONS
 from export.parity import RELATIVE_ERRORS, Difference
 from export.quiet import quiet
 from export.side_by_side_file import FAILURE, PLAIN, TIEDGE, Cell, make_or_tell
@@ -74,7 +74,7 @@ def compare(modules: Sequence[str]) -> Iterator[Row]:
     """Yield what each exporter made of each module, in every format and precision."""
     for module in modules:
         for format in FORMATS:
-            for precision in PRECISIONS:
+            for precision in USUAL_PRECISIONS:
                 for exporter in EXPORTERS:
                     row = judge(Cell(module, format, precision, exporter))
                     print(_said(row), file=sys.stderr, flush=True)

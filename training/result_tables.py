@@ -299,7 +299,7 @@ def _conditions(conditions: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in conditions["versions"].items())
     return (
         f"Measured on {Device(**conditions['device'])}; Python"
-        f" {conditions['python']}, {versions}; {conditions['threads']} thread;"
+        f" {conditions['python']}, {versions}; {_threads(conditions['threads'])};"
         f" revision {_or(conditions['revision'], 'unknown')}."
     )
 
@@ -310,6 +310,10 @@ def _same(rows: Rows, *keys: str) -> list[Any]:
         if len({row[key] for row in rows}) != 1:
             raise DataError(f"results: rows differ in {key!r}, expected one value")
     return [rows[0][key] for key in keys]
+
+
+def _threads(n: int) -> str:
+    return f"{n} thread{'s' * (n > 1)}"
 
 
 def _decibel(value: float | None) -> str:

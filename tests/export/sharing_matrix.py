@@ -18,7 +18,7 @@ from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engin
 from edge_runtime.errors import TiedgeError
 from export.convert import INT8_SNR_FLOOR_DB, convert
 from export.order import CONVERTERS, FORMATS
-from export.parity import RELATIVE_ERRORS
+from export.parity import RELATIVE_ERRORS, SNR_FLOORS_DB
 from tests.export.sharing_patterns import Pattern
 from training.results import ROOT, conditions
 
@@ -173,15 +173,15 @@ def judged(found: Row, precision: str, twin: Row | None = None) -> Row:
 
 
 def _fault(row: Row, precision: str, twin: Row | None, engine: str) -> str:
-    if precision == "fp32":
-        if row["relative_error"] < RELATIVE_ERRORS["fp32"]:
+    if precision in RELATIVE_ERRORS:
+        if row["relative_error"] < RELATIVE_ERRORS[precision]:
             return ""
         return f"relative error {row['relative_error']:.1e}"
-    floor = INT8_SNR_FLOOR_DB
+    least = floor = SNR_FLOORS_DB.get(precision, INT8_SNR_FLOOR_DB)
     if twin is not None and engine in twin.get("engines", {}):
         its = twin["engines"][engine]["snr_db"]
         # Beyond this, what is rounded at all decides, not how.
-        floor = max(floor, min(its, 2 * INT8_SNR_FLOOR_DB) - TWIN_MARGIN_DB)
+        floor = max(floor, min(its, 2 * least) - TWIN_MARGIN_DB)
     if row["snr_db"] >= floor:
         return ""
     return f"{row['snr_db']:.1f} dB, expected at least {floor:.1f}"
@@ -190,13 +190,13 @@ def _fault(row: Row, precision: str, twin: Row | None, engine: str) -> str:
 def results(rows: Iterable[Row]) -> Row:
     """Return the whole results file."""
     packages = dict.fromkeys(p for f in FORMATS for p in CONVERTERS[f])
-    found = conditions()
+    found = conditions("sharing_matrix")
     found["versions"] |= {package: version(package) for package in packages}
     return {
         "conditions": found,
         "sources_sha256": sources_sha256(),
-        "fp32_relative_error": RELATIVE_ERRORS["fp32"],
-        "snr_floor_db": INT8_SNR_FLOOR_DB,
+        "relative_errors": RELATIVE_ERRORS,
+        "snr_floors_db": SNR_FLOORS_DB | {"int8": INT8_SNR_FLOOR_DB},
         "twin_margin_db": TWIN_MARGIN_DB,
         "n_inputs": N_FRESH,
         "rows": list(rows),
@@ -241,15 +241,16 @@ def page(found: Row) -> str:
     columns = list(dict.fromkeys((r["format"], r["precision"]) for r in rows))
     cells = {(r["pattern"], r["format"], r["precision"]): r for r in rows}
     notes: list[str] = []
+    floors = ", ".join(f"{db:g} dB ({p})" for p, db in found["snr_floors_db"].items())
     lines = [
         "# Which ways of sharing are kept",
         "",
         "Made by `make campaign` from `results/sharing_matrix.json`; do not edit.",
         "The modules are tiny and random: `tests/export/sharing_patterns.py`.",
-        f"fp32: the relative error, below {found['fp32_relative_error']:g}."
-        f" Other precisions: the signal-to-noise ratio, at least"
-        f" {found['snr_floor_db']:g} dB and, up to {2 * found['snr_floor_db']:g} dB,"
-        f" at most {found['twin_margin_db']:g} dB below the untied twin's,"
+        f"fp32: the relative error, below {found['relative_errors']['fp32']:g} (fp16,"
+        f" of which the ratio is shown: {found['relative_errors']['fp16']:g})."
+        f" Other precisions: the signal-to-noise ratio, at least {floors} and, up to"
+        f" twice that, at most {found['twin_margin_db']:g} dB below the untied twin's,"
         " which stands in brackets.",
         f"Each is the worst over outputs and engines, on {found['n_inputs']} inputs"
         " that the conversion did not see.",
