@@ -151,7 +151,7 @@ def _tensors(names: list[str], arrays: list[NDArray[Any]]) -> Tensors:
 
 def _tied(comparison: Comparison, cell: Cell, path: Path) -> list[dict[str, Any]]:
     """Write tiedge's file; return its tensors by entry point."""
-    calibration = _calibration(comparison) if comparison.static else []
+    calibration = _calibration(comparison) if comparison.static else None
     bundle = convert(
         {
             name: Entry(module, comparison.inputs(0), calibration=calibration)
