@@ -2,7 +2,7 @@
 
 Each shipped checkpoint is reduced to 32 and to 16 values, exported and measured beside
 the bundle as it is shipped; results/clustering.json and the table in docs/recipes.md
-follow. What was trained for it is thrown away.
+follow. Nothing of what is trained for it is shipped.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.bundle import MANIFEST
+from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.files import write_text
 from edge_runtime.options import Parser
 from training.clustering import is_large
 from training.data import data_folder
-from training.record import read_record
+from training.record import RECIPE_FILE, read_record
 from training.result_tables import clustering_table, put_table
 from training.results import (
     ENGINE,
@@ -37,6 +39,7 @@ from training.subject import CHECKPOINTS
 
 NAME = "clustering"
 DOCUMENT = "docs/recipes.md"
+FORMAT = FORMAT_OF_ENGINE[ENGINE]
 CLUSTERS = (32, 16)
 STEPS = 200
 """Of fine-tuning: the second half brought the denoiser with 16 values 0.01 dB."""
@@ -61,10 +64,17 @@ FIGURES = ("depth", "psnr_db", "n_pictures", "wer", "n_words")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write results and table; 1, with one line, if something fails."""
     parser = Parser(prog="python -m training.clustering_results", description=__doc__)
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="folder for runs and bundles; what is in it is not made again",
+    )
     try:
-        parser.parse_args(arguments)
+        keep: Path | None = parser.parse_args(arguments).keep
         with tempfile.TemporaryDirectory() as scratch:
-            rows = [row for name in QUALITY for row in _measure(name, Path(scratch))]
+            folder = keep or Path(scratch)
+            rows = [row for name in QUALITY for row in _measure(name, folder)]
         _write(ROOT, rows)
     except TiedgeError as error:
         print(f"clustering_results: {error}", file=sys.stderr)
@@ -82,25 +92,32 @@ def fine_tuning_settings(checkpoint: Path, clusters: int) -> list[str]:
     return [f"{name}={_text(value)}" for name, value in settings.items()]
 
 
-def _measure(name: str, scratch: Path) -> Iterator[Row]:
+def _measure(name: str, folder: Path) -> Iterator[Row]:
     """Yield a row for each file of the shipped bundle and of its clustered forms."""
     yield from _rows(name, 0, name)
-    checkpoint = CHECKPOINTS / name
     for clusters in CLUSTERS:
-        run, bundle = (scratch / f"{name}-{clusters}-{s}" for s in ("run", "bundle"))
-        settings = fine_tuning_settings(checkpoint, clusters)
-        start = f"init={checkpoint}"
-        _call("train", name, start, *settings, "--output", str(run))
-        _call("export", str(run), "-o", str(bundle))
+        bundle = folder / f"{name}-{clusters}"
+        if not (bundle / MANIFEST).is_file():
+            _make(name, clusters, bundle)
         yield from _rows(name, clusters, str(bundle))
+
+
+def _make(name: str, clusters: int, bundle: Path) -> None:
+    """Fine-tune a shipped checkpoint and export it."""
+    run = bundle.with_name(f"{bundle.name}-run")
+    if not (run / RECIPE_FILE).is_file():  # its only validation is at its end
+        settings = fine_tuning_settings(CHECKPOINTS / name, clusters)
+        start = f"init={CHECKPOINTS / name}"
+        _call("train", name, start, *settings, "--output", str(run))
+    _call("export", str(run), "-o", str(bundle), "--formats", FORMAT)
 
 
 def _rows(name: str, clusters: int, bundle: str) -> Iterator[Row]:
     found = call_tiedge("inspect", bundle)
     for row in found["rows"]:
-        quality = {}
-        if (row["format"], row["precision"]) == ("tflite", PRECISION):
-            quality = _quality(name, bundle)
+        if row["format"] != FORMAT:
+            continue
+        scored = row["precision"] == PRECISION
         yield {
             "checkpoint": name,
             "clusters": clusters,
@@ -115,7 +132,7 @@ def _rows(name: str, clusters: int, bundle: str) -> Iterator[Row]:
                 for weight in found["weights"]
                 if weight["model"] == row["path"] and is_large(weight["shape"])
             ),
-            **quality,
+            **(_quality(name, bundle) if scored else {}),
         }
 
 
