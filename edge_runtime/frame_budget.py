@@ -16,7 +16,9 @@ N_LATE = 3
 """Frames whose median tells that the depth is too much: one slow frame is no reason,
 two in a row are."""
 CALM_SECONDS = 0.5
-"""Frames of this long must all leave room for more before the depth rises."""
+"""Frames of this long must leave room for more before the depth rises."""
+CALM_SHARE = 0.8
+"""Of them, so many; a slow one now and then is no reason to stay below."""
 ROOM = 0.92
 """Part of the budget that a depth may be expected to fill when it is chosen. With all
 of it, every second frame would be late, and the depth would go up and down."""
@@ -28,7 +30,7 @@ class FrameBudget:
     It knows how long each depth took on a calm machine, and learns from every frame
     how much slower the machine is now, by heat, by its clock or by other programs. Too
     slow, and the depth falls at the second late frame; it rises only after
-    CALM_SECONDS in which every frame left room, so it does not flutter between two.
+    CALM_SECONDS in which most frames left room, so it does not flutter between two.
     """
 
     def __init__(
@@ -62,11 +64,15 @@ class FrameBudget:
         self._slowness.append(seconds / self._calm[self.depth])
         if len(self._slowness) < N_LATE:
             return
-        now = median(list(self._slowness)[-N_LATE:])
+        latest = list(self._slowness)[-N_LATE:]
+        now = median(latest)
         if now * self._calm[self.depth] > self.seconds:
             self.depth = min(self.depth, self._deepest(now))
+            self._slowness.clear()  # what was before tells nothing of now
+            self._slowness.extend(latest)
         elif len(self._slowness) == self._slowness.maxlen:
-            higher = self._deepest(max(self._slowness))
+            calm = sorted(self._slowness)
+            higher = self._deepest(calm[int(CALM_SHARE * (len(calm) - 1))])
             if higher > self.depth:
                 self.depth = higher
                 self._slowness.clear()
