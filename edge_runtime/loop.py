@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.bundle_parts import Loop, ModelFile, Signature, TensorSpec
 from edge_runtime.errors import BundleError
+
+if TYPE_CHECKING:  # a bundle is checked before numpy is imported
+    from numpy.typing import NDArray
 
 
 def calls(model: ModelFile) -> tuple[Signature, ...]:
@@ -96,6 +96,8 @@ class LoopRun:
 
     def numbers(self, part: Signature, position: int) -> dict[str, NDArray[Any]]:
         """Return what tells a part where in the loop it stands, by name."""
+        import numpy as np
+
         numbers = {}
         if part is self.step and self.loop.position is not None:
             numbers[self.loop.position] = position
