@@ -6,18 +6,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import TensorSpec
 from edge_runtime.bundle_reader import NAME
 from edge_runtime.errors import ModuleError, SettingError
-from export.inputs import Inputs, arrays_of, drawn_like, fitting
+from export.inputs import Inputs, arrays_of, drawn_like, fitting, spec_of
 from export.interrupt import Say, heeding
 from export.order import FORMATS, PRECISIONS, USUAL_PRECISIONS, Order
 from export.output_folder import check_output
@@ -241,20 +238,15 @@ def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoin
         name=name,
         depth=None,
         module=entry.module,
-        inputs=tuple(_spec(n, v) for n, v in example.items()),
+        inputs=tuple(spec_of(n, v) for n, v in example.items()),
         outputs=tuple(
-            _spec(n, values) for n, values in zip(names, results, strict=True)
+            spec_of(n, values) for n, values in zip(names, results, strict=True)
         ),
         held_out=(example, *fresh),
         calibration=tuple(
             fitting(name, example, inputs) for inputs in entry.calibration or ()
         ),
     )
-
-
-def _spec(name: str, values: NDArray[Any]) -> TensorSpec:
-    layout = ascii_lowercase[: values.ndim]
-    return TensorSpec(name, str(values.dtype), values.shape, layout, None, None, None)
 
 
 def _state(point: EntryPoint, state: State) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_runtime.bundle_parts import DTYPE_BYTES
+from edge_runtime.bundle_parts import DTYPE_BYTES, TensorSpec
 from edge_runtime.errors import ModuleError
 from export.plan import Arrays
 
@@ -105,3 +106,9 @@ def drawn_like(example: Arrays, rng: np.random.Generator) -> Arrays:
             noise = rng.normal(float(values.mean()), spread, values.shape)
             drawn[key] = noise.astype(values.dtype)
     return drawn
+
+
+def spec_of(name: str, values: NDArray[Any]) -> TensorSpec:
+    """Return how a bundle describes a tensor about which nothing else is known."""
+    layout = ascii_lowercase[: values.ndim]
+    return TensorSpec(name, str(values.dtype), values.shape, layout, None, None, None)

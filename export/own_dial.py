@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.errors import ModuleError
 from export.dial import with_inputs
-from export.inputs import arrays_of, drawn_like, fitting
+from export.inputs import arrays_of, drawn_like, fitting, spec_of
 from export.plan import Arrays, EntryPoint
 from export.trial import outputs_of
 
@@ -128,9 +127,9 @@ def _point(
         name=name,
         depth=None,
         module=module,
-        inputs=tuple(_spec(key, values) for key, values in inputs.items()),
+        inputs=tuple(spec_of(key, values) for key, values in inputs.items()),
         outputs=tuple(
-            _spec(f"y{i}" if name == "after" else f"next_{STREAM}", values)
+            spec_of(f"y{i}" if name == "after" else f"next_{STREAM}", values)
             for i, values in enumerate(results)
         ),
         held_out=(),
@@ -145,8 +144,3 @@ def _stream(point: EntryPoint) -> TensorSpec:
             " alone"
         )
     return point.outputs[0]
-
-
-def _spec(name: str, values: NDArray[Any]) -> TensorSpec:
-    layout = ascii_lowercase[: values.ndim]
-    return TensorSpec(name, str(values.dtype), values.shape, layout, None, None, None)
