@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_runtime.errors import SettingError, TiedgeError
@@ -36,17 +36,16 @@ def replacing(path: Path) -> Iterator[Path]:
     # Without the stem, which may be as long as the system allows.
     temporary = path.with_name(f".{secrets.token_hex(4)}{path.suffix}")
     try:
+        # A signal may end the program just after the file was made: within the block.
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

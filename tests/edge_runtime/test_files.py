@@ -52,6 +52,24 @@ def test_a_failure_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
     assert [] == names(tmp_path)
 
 
+def test_an_end_just_after_the_file_was_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal may come between any two steps, also before the first byte."""
+    touch = Path.touch
+
+    def touched_and_ended(path: Path, **settings: bool) -> None:
+        touch(path, **settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "touch", touched_and_ended)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "new.txt", "whole")
+
+    assert [] == names(tmp_path)
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
     """The system's reason stands in the message."""
     file = tmp_path / "file.txt"
