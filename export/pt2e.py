@@ -34,12 +34,15 @@ TRANSPOSED = (
     torch.ops.aten.conv_transpose2d.input,
 )
 
+RECTIFIERS = ([torch.ops.aten.relu.default], [torch.ops.aten.relu_.default])
+
 STAYS_FLOAT = (
     torch.ops.aten.add.Tensor,
     torch.ops.aten.mul.Tensor,
     torch.ops.aten.cat.default,
 )
-"""What static int8 leaves alone, for the reasons of `quantize_tflite`."""
+"""What static int8 leaves alone, for the reasons of `quantize_tflite`, but for a bias
+between two convolutions."""
 
 
 class ExtremesObserver(MinMaxObserver):  # type: ignore[misc]  # torchao has no types
@@ -88,7 +91,29 @@ def _becomes_integer(node: Node) -> bool:
     if node.target in BIASED or node.target in TRANSPOSED:
         kernel = node.args[1]  # one that is computed has no range of its own
         return isinstance(kernel, Node) and kernel.op == "get_attr"
-    return node.target not in STAYS_FLOAT
+    return node.target not in STAYS_FLOAT or _adds_between(node)
+
+
+def _adds_between(node: Node) -> bool:
+    """Return whether a node adds a bias, one per channel, between two convolutions.
+
+    In float it costs three more passes over what it is added to, which comes out of
+    int8 and goes into int8 again.
+    """
+    terms = [term for term in node.args if isinstance(term, Node)]
+    if node.target != torch.ops.aten.add.Tensor or len(terms) != 2:
+        return False
+    large, small = sorted(terms, key=lambda term: -term.meta["val"].numel())
+    readers = list(node.users)
+    if [reader.target for reader in readers] in RECTIFIERS:
+        readers = list(readers[0].users)
+    return (
+        large.target in BIASED
+        and len(large.users) == 1
+        and small.meta["val"].numel() <= large.meta["val"].shape[1]
+        and bool(readers)
+        and all(reader.target in BIASED for reader in readers)
+    )
 
 
 def share_ranges(prepared: GraphModule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
 from edge_runtime.bundle_parts import Loop
+from edge_runtime.errors import SharingError
 from export.plan import Plan
 from export.quiet import quiet
 from export.ranges import extremes
@@ -58,6 +60,13 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
             op_config=config,
         )
     file = read_tflite(draft.data)
+    for name in _added_between(file) if static else ():
+        recipe.add_quantization_config(
+            regex=f"^{re.escape(name)};?$",
+            operation_name=Operator.ADD,
+            algorithm_key="min_max_uniform_quantize",
+            op_config=_static(),
+        )
     for name, operator in (
         *_step_lookups(draft.data, file, plan.loop),
         *_with_computed_kernels(file),
@@ -71,8 +80,47 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
         tool = quantizer.Quantizer(bytearray(draft.data))
         tool.load_quantization_recipe(recipe.get_quantization_recipe())
         ranges = _ranges(tool, draft, plan) if static else None
-        quantized = bytes(tool.quantize(ranges).quantized_model)
+        try:
+            quantized = bytes(tool.quantize(ranges).quantized_model)
+        except Exception as error:  # a quantizer raises whatever it likes
+            raise SharingError(
+                f"{plan.name}: ai-edge-quantizer cannot make it int8:"
+                f" {' '.join(str(error).split())[:300]}"
+            ) from error
     return replace(draft, data=quantized)
+
+
+def _added_between(file: TfliteFile) -> set[str]:
+    """Return the additions of a bias that is no constant between two convolutions.
+
+    In float each costs three more passes over what it is added to, which comes out of
+    int8 and goes into int8 again. It is named by its output.
+    """
+    found = set()
+    for graph in file.graphs:
+        makers = {t: operator for operator in graph.operators for t in operator.outputs}
+        readers = defaultdict(list)
+        for operator in graph.operators:
+            for tensor in operator.inputs:
+                readers[tensor].append(operator.name)
+        for operator in graph.operators:
+            if operator.name != Operator.ADD.value:
+                continue
+            (output,) = operator.outputs
+            large, small = sorted(
+                operator.inputs, key=lambda t: -math.prod(graph.tensors[t].shape)
+            )
+            if (
+                all(t in makers for t in (large, small))
+                and makers[large].name in COVERED
+                and len(readers[large]) == 1
+                and math.prod(graph.tensors[small].shape)
+                <= graph.tensors[large].shape[-1]
+                and readers[output]
+                and all(name in COVERED for name in readers[output])
+            ):
+                found.add(graph.tensors[output].name)
+    return found
 
 
 def _step_lookups(
@@ -138,10 +186,11 @@ def _ranges(
     # Two entry points may have tensors of one name: those get one range.
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
     file = read_tflite(draft.data)
+    added = _added_between(file)
     for index, graph in enumerate(file.graphs):
         if graph.name not in inputs_of:
             continue
-        tensors = _activations(graph)
+        tensors = _activations(graph, added)
         runner = interpreter.get_signature_runner(graph.name)
         for inputs in inputs_of[graph.name]:
             runner(**inputs)
@@ -176,13 +225,17 @@ def _read_alike(file: TfliteFile) -> list[set[str]]:
     return [names for names in inputs.values() if len(names) > 1]
 
 
-def _activations(graph: Graph) -> dict[str, int]:
-    """Return what goes into and out of the operators that static int8 covers."""
+def _activations(graph: Graph, added: set[str]) -> dict[str, int]:
+    """Return what goes into and out of the operators that become integer.
+
+    `added` names the outputs of the additions among them.
+    """
     made = {t for operator in graph.operators for t in operator.outputs}
     touched = {
         tensor
         for operator in graph.operators
         if operator.name in COVERED
+        or any(graph.tensors[t].name in added for t in operator.outputs)
         for tensor in (*operator.inputs, *operator.outputs)
     }
     return {graph.tensors[t].name: t for t in touched & (made | set(graph.inputs))}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torch.export import ExportedProgram, export
 from torch.fx import GraphModule, Node
 
 from edge_runtime.errors import SharingError, missing_package
+from export.channels_last import put_channels_first, take_channels_last
 from export.narrow import BITS, WEIGHT_PRECISIONS
 from export.plan import Arrays, EntryPoint, Plan
 from export.prepare import prepare
@@ -35,7 +38,11 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
                 XnnpackDynamicallyQuantizedPartitioner,
                 XnnpackPartitioner,
             )
-            from executorch.exir import to_edge_transform_and_lower
+            from executorch.exir import (
+                ExecutorchBackendConfig,
+                to_edge_transform_and_lower,
+            )
+            from executorch.exir.passes import MemoryPlanningPass
             from executorch.kernels import quantized  # noqa: F401  # of its operators
     except ImportError as error:
         raise missing_package("executorch", "export") from error
@@ -62,19 +69,25 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
         kept = read_in_two_forms(graphs.values())
         for graph in graphs.values():
             keep_in_program(graph, kept, integers=precision != "fp32")
+    channels_last = {
+        name: take_channels_last(graph, examples[name])
+        for name, graph in graphs.items()
+    }
     with quiet():
         try:
-            programs = {
-                entry.name: export(graphs[entry.name], examples[entry.name])
-                for entry in plan.entry_points
-            }
-            if how in ("static", "dynamic"):
-                programs = {
-                    entry.name: _quantized(entry, programs[entry.name], precision, how)
-                    for entry in plan.entry_points
-                }
+            programs = {}
+            for entry in plan.entry_points:
+                inputs = _Inputs(entry, channels_last[entry.name])
+                program = export(graphs[entry.name], inputs.example)
+                if how in ("static", "dynamic"):
+                    program = _quantized(inputs, program, precision, how)
+                programs[entry.name] = program
             edge = to_edge_transform_and_lower(programs, partitioner=partitioner)
-            return bytes(edge.to_executorch().buffer)
+            # Inputs are read where they lie. Outputs need a place of their own: not
+            # every caller of a file gives them one.
+            memory = MemoryPlanningPass(alloc_graph_input=False)
+            config = ExecutorchBackendConfig(memory_planning_pass=memory)
+            return bytes(edge.to_executorch(config).buffer)
         except subprocess.CalledProcessError as error:
             raise SharingError(
                 f"{plan.name}: ExecuTorch cannot export it in {precision}:"
@@ -88,6 +101,25 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
             ) from error
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """What an entry point meets, as its graph takes it."""
+
+    entry: EntryPoint
+    channels_last: frozenset[int]
+
+    @property
+    def example(self) -> tuple[torch.Tensor, ...]:
+        return self._as_taken(self.entry.held_out[0])
+
+    @property
+    def typical(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        return map(self._as_taken, self.entry.calibration or self.entry.held_out[:1])
+
+    def _as_taken(self, inputs: Arrays) -> tuple[torch.Tensor, ...]:
+        return put_channels_first(_arguments(self.entry, inputs), self.channels_last)
+
+
 def _arguments(entry: EntryPoint, inputs: Arrays) -> tuple[torch.Tensor, ...]:
     # numpy gives a new axis the stride 0, which ExecuTorch refuses: lay them out anew.
     return tuple(
@@ -97,7 +129,7 @@ def _arguments(entry: EntryPoint, inputs: Arrays) -> tuple[torch.Tensor, ...]:
 
 
 def _quantized(
-    entry: EntryPoint, program: ExportedProgram, precision: str, how: str
+    inputs: _Inputs, program: ExportedProgram, precision: str, how: str
 ) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
@@ -109,11 +141,11 @@ def _quantized(
     prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():
         # A dynamic scheme takes the weights' ranges alone, but takes them in a run.
-        for inputs in entry.calibration or entry.held_out[:1]:
-            prepared(*_arguments(entry, inputs))
+        for arguments in inputs.typical:
+            prepared(*arguments)
     if how == "static":
         share_ranges(prepared)
-    return export(convert_pt2e(prepared), _arguments(entry, entry.held_out[0]))
+    return export(convert_pt2e(prepared), inputs.example)
 
 
 def untie(graph: GraphModule) -> int:

@@ -67,18 +67,23 @@ def paced_run(
 
 @contextmanager
 def _other_program() -> Iterator[Any]:
-    """Run a process that computes while an event is set; gives the event."""
+    """Run a process that computes while an event is set; gives the event.
+
+    The process is there, and idle, before the block begins: its start takes a core.
+    """
     context = multiprocessing.get_context("spawn")
-    event = context.Event()
-    process = context.Process(target=_compute_while, args=(event,), daemon=True)
+    event, ready = context.Event(), context.Event()
+    process = context.Process(target=_compute_while, args=(event, ready), daemon=True)
     process.start()
     try:
+        ready.wait()
         yield event
     finally:
         process.terminate()
         process.join()
 
 
-def _compute_while(event: Any) -> None:
+def _compute_while(event: Any, ready: Any) -> None:
+    ready.set()
     while event.wait():
         sum(range(10_000))

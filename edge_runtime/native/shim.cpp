@@ -36,7 +36,7 @@ pthreadpool* get_pthreadpool();
 namespace {
 
 using executorch::aten::ScalarType;
-using executorch::extension::from_blob;
+using executorch::extension::make_tensor_ptr;
 using executorch::extension::Module;
 using executorch::extension::TensorPtr;
 using executorch::extension::threadpool::get_pthreadpool;
@@ -122,9 +122,12 @@ const char* name_of(ScalarType type) {
   }
 }
 
+// A tensor's axes may lie in memory in another order than it names them in: those of a
+// picture often are (B, C, Y, X) and lie as (B, Y, X, C).
 struct Tensor {
   ScalarType type;
   std::vector<int32_t> sizes;
+  std::vector<uint8_t> order;  // axes, the slowest in memory first
   std::size_t n_bytes;
 };
 
@@ -141,30 +144,20 @@ struct Loaded {
   std::string description;
 };
 
-bool row_major(const TensorInfo& info) {
-  const auto order = info.dim_order();
-  for (std::size_t axis = 0; axis < order.size(); ++axis) {
-    if (order[axis] != axis) {
-      return false;
-    }
-  }
-  return true;
-}
-
 // Appends the tensor `index` to `tensors`; false with an error text if it is none
-// that a caller can give or take as a plain row-major array.
+// that a caller can give or take.
 bool add_tensor(const std::string& where, const Result<Tag>& tag,
                 const Result<TensorInfo>& info, std::vector<Tensor>& tensors) {
   if (!tag.ok() || *tag != Tag::Tensor || !info.ok()) {
     fail(where + " is no tensor");
     return false;
   }
-  if (!row_major(*info)) {
-    fail(where + " is not stored row by row; export it in contiguous format");
-    return false;
-  }
   const auto sizes = info->sizes();
-  tensors.push_back({info->scalar_type(), {sizes.begin(), sizes.end()}, info->nbytes()});
+  const auto order = info->dim_order();
+  tensors.push_back({info->scalar_type(),
+                     {sizes.begin(), sizes.end()},
+                     {order.begin(), order.end()},
+                     info->nbytes()});
   return true;
 }
 
@@ -187,8 +180,8 @@ bool read_method(const MethodMeta& meta, const std::string& name, Method& method
 
 std::string line(const std::string& method, const char* role, const Tensor& tensor) {
   auto text = method + " " + role + " " + name_of(tensor.type);
-  for (const auto size : tensor.sizes) {
-    text += " " + std::to_string(size);
+  for (const auto axis : tensor.order) {
+    text += " " + std::to_string(tensor.sizes[axis]);
   }
   return text + "\n";
 }
@@ -306,7 +299,8 @@ int run_method(Loaded& program, const std::string& name, void* const* inputs,
   std::vector<EValue> values;
   for (std::size_t i = 0; i < method.inputs.size(); ++i) {
     const auto& input = method.inputs[i];
-    tensors.push_back(from_blob(inputs[i], input.sizes, input.type));
+    tensors.push_back(
+        make_tensor_ptr(input.sizes, inputs[i], input.order, {}, input.type));
     values.emplace_back(tensors.back());
   }
   const Threads threads(program.threads);
@@ -345,7 +339,8 @@ void* tiedge_load(const char* path, int n_threads, const char* packed) {
   return status == 0 ? program.release() : nullptr;
 }
 
-// One line per tensor: "METHOD input|output DTYPE SIZE SIZE …", in call order.
+// One line per tensor: "METHOD input|output DTYPE SIZE SIZE …", in call order; sizes
+// as the tensor lies in memory.
 const char* tiedge_describe(void* handle) {
   return static_cast<Loaded*>(handle)->description.c_str();
 }

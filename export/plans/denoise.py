@@ -67,7 +67,11 @@ class Head(nn.Module):
         folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/2, X/2, C, 2, 2)
         folded = folded.reshape(batch, y // n, x // n, channels * n * n)
         noise_map = sigma.expand(batch, y // n, x // n, 1)
-        return (_convolve(self.head, torch.cat([folded, noise_map], dim=3)),)
+        h = torch.cat([folded, noise_map], dim=3).permute(0, 3, 1, 2)
+        # The copy is nothing but a word to the `.pte` exporter: it keeps channels last
+        # from here to the output, where it would transpose the stream twice.
+        h = self.head(h.clone(memory_format=torch.channels_last))
+        return (h.permute(0, 2, 3, 1),)
 
 
 class Step(nn.Module):

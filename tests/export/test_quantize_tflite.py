@@ -10,6 +10,7 @@ from edge_runtime.engines import open_engine
 from export.order import Order
 from export.pack import export_bundle
 from export.quantize_tflite import quantize_tflite
+from export.tflite_file import read_tflite
 from export.to_tflite import to_tflite
 from tests.export.conftest import Exported
 from tests.export.tiny_plans import TILE_PX, denoiser, denoiser_plan
@@ -81,3 +82,22 @@ def test_each_matrix_is_int8_once(tiny_speech: Exported) -> None:
 
     assert np.prod(matrix.shape) == matrix.stored_bytes
     assert matrix.stored_bytes == matrix.unique_bytes
+
+
+def test_a_bias_between_convolutions_is_added_in_integers(
+    tiny_picture: Exported,
+) -> None:
+    """A step's bias costs no way through float; the stream's own addition stays."""
+    (step,) = (
+        graph
+        for graph in read_tflite(tiny_picture.data("tflite", "int8")).graphs
+        if graph.name == "step"
+    )
+
+    added = [
+        [step.tensors[i].dtype for i in (*operator.inputs, *operator.outputs)]
+        for operator in step.operators
+        if operator.name == "ADD"
+    ]
+
+    assert [["int8"] * 3, ["float32"] * 3] == added
