@@ -61,7 +61,7 @@ def module_outputs(entry: EntryPoint, inputs: Arrays) -> Arrays:
     if isinstance(values, Tensor):
         values = (values,)
     return {
-        tensor.name: np.asarray(value.numpy())
+        tensor.name: np.ascontiguousarray(value.numpy())
         for tensor, value in zip(entry.outputs, values, strict=True)
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.errors import ModuleError
 from export.dial import with_inputs
 from export.inputs import arrays_of, drawn_like, fitting, spec_of
+from export.layout import CHANNELS_FIRST, CHANNELS_LAST
 from export.plan import Arrays, EntryPoint
 from export.trial import outputs_of
 
@@ -88,6 +89,8 @@ def dial_points(dial: Dial, rng: np.random.Generator) -> DialPoints:
             f" {stream.dtype} {stream.shape}, expected another like it"
         )
     after, _ = _point("after", dial.after, known, without=(POSITION,))
+    if _convolves(dial.step, streams[0].shape, step, known):
+        before, step, after = (_with_pixels(part) for part in (before, step, after))
     for name, point in (("step", step), ("after", after)):
         if STREAM not in {tensor.name for tensor in point.inputs}:
             raise ModuleError(f"{name}: takes no argument {STREAM!r}, expected one")
@@ -135,6 +138,73 @@ def _point(
         held_out=(),
     )
     return point, results
+
+
+def _convolves(
+    module: nn.Module, stream: tuple[int, ...], step: EntryPoint, known: Arrays
+) -> bool:
+    """Return whether a step convolves its stream as it is: (B, C, Y, X)."""
+    met: set[tuple[int, ...]] = set()
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, args: met.add(tuple(args[0].shape)))
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    try:
+        outputs_of(step.name, module, {t.name: known[t.name] for t in step.inputs})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return stream in met and min(stream[1:]) > 1
+
+
+def _with_pixels(part: EntryPoint) -> EntryPoint:
+    """Return a part whose stream lies in memory as engines convolve it: (B, Y, X, C).
+
+    As (B, C, Y, X) it would be transposed at both ends of every step.
+    """
+
+    def turned(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            replace(t, shape=tuple(t.shape[axis] for axis in CHANNELS_LAST.inward))
+            if t.name in (STREAM, f"next_{STREAM}")
+            else t
+            for t in tensors
+        )
+
+    takes = tuple(t.name == STREAM for t in part.inputs)
+    gives = tuple(t.name == f"next_{STREAM}" for t in part.outputs)
+    return replace(
+        part,
+        module=_WithPixels(part.module, takes, gives),
+        inputs=turned(part.inputs),
+        outputs=turned(part.outputs),
+    )
+
+
+class _WithPixels(nn.Module):
+    """A part of a dial that takes or gives a stream as (B, Y, X, C)."""
+
+    def __init__(
+        self, part: nn.Module, takes: Sequence[bool], gives: Sequence[bool]
+    ) -> None:
+        super().__init__()
+        self.part = part
+        self.takes, self.gives = takes, gives
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        inward, outward = CHANNELS_FIRST.inward, CHANNELS_FIRST.outward
+        outputs = self.part(
+            *(
+                tensor.permute(inward) if stream else tensor
+                for tensor, stream in zip(inputs, self.takes, strict=True)
+            )
+        )
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return tuple(
+            tensor.permute(outward) if stream else tensor
+            for tensor, stream in zip(outputs, self.gives, strict=True)
+        )
 
 
 def _stream(point: EntryPoint) -> TensorSpec:

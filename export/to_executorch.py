@@ -14,7 +14,12 @@ from torch.export import ExportedProgram, export
 from torch.fx import GraphModule, Node
 
 from edge_runtime.errors import SharingError, missing_package
-from export.channels_last import put_channels_first, take_channels_last
+from export.layout import (
+    CHANNELS_FIRST,
+    prefer,
+    put_channels_first,
+    take_channels_last,
+)
 from export.narrow import BITS, WEIGHT_PRECISIONS
 from export.plan import Arrays, EntryPoint, Plan
 from export.prepare import prepare
@@ -69,10 +74,10 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
         kept = read_in_two_forms(graphs.values())
         for graph in graphs.values():
             keep_in_program(graph, kept, integers=precision != "fp32")
-    channels_last = {
-        name: take_channels_last(graph, examples[name])
-        for name, graph in graphs.items()
-    }
+    channels_last = {}
+    for name, graph in graphs.items():
+        prefer(graph, CHANNELS_FIRST)
+        channels_last[name] = take_channels_last(graph, examples[name])
     with quiet():
         try:
             programs = {}

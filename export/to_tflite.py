@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import SharingError, missing_package
+from export.layout import CHANNELS_LAST, prefer
 from export.lift import kernels_of_both_kinds, lift
 from export.plan import Arrays, EntryPoint, Plan
 from export.prepare import prepare
@@ -58,6 +59,8 @@ def to_tflite(plan: Plan) -> TfliteDraft:
         raise missing_package("litert-torch", "export") from error
     examples = {entry.name: entry.example for entry in plan.entry_points}
     graphs = prepare({e.name: (e.module, e.example) for e in plan.entry_points})
+    for graph in graphs.values():
+        prefer(graph, CHANNELS_LAST)
     both = kernels_of_both_kinds(list(graphs.values()))
     lifted = {name: lift(graph, both) for name, graph in graphs.items()}
     with quiet(), tempfile.TemporaryDirectory() as folder:

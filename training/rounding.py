@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CUT_OFF = 3e-4
-"""Part of an activation's values that its range leaves outside on either side, as the
-exporter does."""
+"""Part of an activation's values that its range may leave outside on either side, here
+and in an exported file. Halfway through its training the denoiser at depth 8 then lost
+0.06 dB at sigma 25 and 0.07 dB at sigma 50; with 1e-4 it lost 0.12 and 0.05 dB. What
+the shipped one loses stands in results/denoise.json."""
 N_SAMPLES = 16_384
 """Values of an activation that its range is judged by at each use."""
 FORGETTING = 0.01

@@ -15,6 +15,7 @@ from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engin
 from edge_runtime.errors import ModuleError
 from export.convert import convert
 from export.own_dial import Dial
+from export.tflite_file import read_tflite
 
 CHANNELS, SIDE_PX, DEPTHS = 6, 12, (1, 3, 5)
 
@@ -31,6 +32,14 @@ class Step(nn.Module):
     def forward(self, stream: Tensor, position: Tensor) -> Tensor:
         bias = F.embedding(position, self.bias).reshape(1, -1, 1, 1)
         return stream + 0.3 * self.second(F.relu(self.first(stream) + bias))
+
+
+class Scaled(Step):
+    """The same, with the stream scaled by the step's own factors."""
+
+    def forward(self, stream: Tensor, position: Tensor) -> Tensor:
+        scale = F.embedding(position, self.bias)[..., None, None]
+        return super().forward(stream, position) + stream * scale
 
 
 class Plain(nn.Module):
@@ -117,6 +126,24 @@ def test_any_module_gets_a_dial(make: Callable[[], nn.Module], tmp_path: Path) -
                     ).values()
                     error = np.abs(found - expected).max() / np.abs(expected).max()
                     assert error < (1e-5 if model.precision == "fp32" else 0.1)
+
+
+def test_a_stream_lies_in_memory_as_engines_convolve_it(tmp_path: Path) -> None:
+    """A step of (B, C, Y, X) is free of transpositions; so is one with factors."""
+    torch.manual_seed(0)
+
+    bundle = convert(
+        dial(Scaled()),
+        tmp_path / "mine",
+        formats=("tflite",),
+        precisions=("fp32",),
+        say=lambda line: None,
+    )
+
+    data = bundle.models[0].path.read_bytes()
+    (step,) = (graph for graph in read_tflite(data).graphs if graph.name == "step")
+    assert (1, SIDE_PX, SIDE_PX, CHANNELS) == step.tensors[step.inputs[0]].shape
+    assert "TRANSPOSE" not in {operator.name for operator in step.operators}
 
 
 class TakesMore(Plain):

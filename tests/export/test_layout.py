@@ -8,8 +8,15 @@ from torch.fx import GraphModule
 from torch.nn import functional as F
 
 from edge_runtime.engines import open_engine
-from export.channels_last import put_channels_first, take_channels_last
 from export.convert import Entry, convert
+from export.layout import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    Layout,
+    prefer,
+    put_channels_first,
+    take_channels_last,
+)
 from export.prepare import prepare
 
 PERMUTE = torch.ops.aten.permute.default
@@ -47,6 +54,25 @@ class Turned(nn.Module):
         return (h.flip(3).reshape(1, 4, 6, 8) + bias[0, 0]).permute(0, 2, 3, 1)
 
 
+class ChannelsFirst(Block):
+    """The block written on (B, C, Y, X), behind a permutation of its input."""
+
+    def forward(self, h: Tensor, bias: Tensor) -> Tensor:
+        h = h.permute(0, 3, 1, 2)
+        return (h * bias[..., None, None] + self.first(h)).permute(0, 2, 3, 1)
+
+
+class Woven(nn.Module):
+    """Permutations that cross: of an input, of a sum, of the result of both."""
+
+    def forward(self, h: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+        first = h.permute(0, 3, 1, 2)  # (2, 4, 6, 8)
+        total = first.permute(0, 2, 3, 1) * 2.0 + rows  # (2, 6, 8, 4)
+        turned = torch.relu(total.permute(0, 3, 1, 2) - first)
+        again = turned.permute(0, 2, 3, 1).add(h, alpha=3)
+        return total, again.permute(0, 2, 3, 1), torch.sigmoid(again), first
+
+
 def pixels_last(convolution: nn.Module, h: Tensor) -> Tensor:
     out: Tensor = convolution(h.permute(0, 3, 1, 2))
     return out.permute(0, 2, 3, 1)
@@ -70,6 +96,7 @@ def test_no_permutation_is_left_around_convolutions() -> None:
     graph = graph_of(Block())
     (expected,) = graph(*example())
 
+    prefer(graph, CHANNELS_FIRST)
     taken = take_channels_last(graph, example())
 
     assert frozenset({0}) == taken
@@ -85,6 +112,7 @@ def test_a_weight_keeps_its_shape() -> None:
     graph = graph_of(WithWeight())
     (expected,) = graph(*example())
 
+    prefer(graph, CHANNELS_FIRST)
     taken = take_channels_last(graph, example())
 
     assert (4,) == graph.factor.shape
@@ -98,6 +126,7 @@ def test_an_output_of_other_memory_stays_permuted() -> None:
     graph = graph_of(Turned())
     (expected,) = graph(*example())
 
+    prefer(graph, CHANNELS_FIRST)
     taken = take_channels_last(graph, example())
 
     assert frozenset() == taken
@@ -129,3 +158,31 @@ def test_a_file_takes_and_gives_what_the_module_does(
     assert expected.shape == found.shape
     error = np.abs(expected - found).max() / np.abs(expected).max()
     assert error < {"fp32": 1e-6, "int8": 0.03}[precision]
+
+
+@pytest.mark.parametrize("layout", [CHANNELS_FIRST, CHANNELS_LAST])
+def test_what_a_graph_computes_does_not_hang_on_its_layout(layout: Layout) -> None:
+    """Operands of any rank move along, and results that are read twice stay right."""
+    torch.manual_seed(2)
+    inputs = (torch.rand(2, 6, 8, 4), torch.rand(8, 1))
+    graph = prepare({"main": (Woven(), inputs)})["main"]
+    expected = graph(*inputs)
+
+    prefer(graph, layout)
+
+    for one, other in zip(expected, graph(*inputs), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_factor_in_front_of_a_convolution_moves_to_its_memory() -> None:
+    """With channels last, only convolutions are left between permutations."""
+    graph = graph_of(ChannelsFirst())
+
+    prefer(graph, CHANNELS_LAST)
+
+    moved = [
+        tuple(node.meta["val"].shape)
+        for node in graph.graph.nodes
+        if node.target == torch.ops.aten.mul.Tensor
+    ]
+    assert [(1, 6, 8, 4)] == moved
