@@ -123,8 +123,10 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
                 weights = plain_weights(average)
                 metrics = _validate(task, weights)
                 score = metrics[task.score]
-                if score > progress.best_score:
+                is_best = score > progress.best_score
+                if is_best:
                     progress = replace(progress, best_score=score, best_step=done)
+                if is_best or recipe.keep == "last":
                     save_weights(output, name, recipe, weights, done, metrics, origin)
                 progress = replace(progress, step=done)
                 save_state(output, network, average, optimizer, progress)

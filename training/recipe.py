@@ -16,6 +16,7 @@ from edge_runtime.errors import CheckpointError, SettingError
 
 PRECISIONS = ("32-true", "bf16-mixed")
 CLUSTERS = (0, 16, 32)
+KEPT = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Recipe:
     """Decay per step of the averaged weights, the ones that are kept."""
     validate_steps: int = 1000
     """Steps between validations; each writes a checkpoint."""
+    keep: str = "best"
+    """Which validation's weights the run leaves: best, or last whatever it scores."""
     precision: str = "bf16-mixed"
     """Arithmetic of the forward and backward pass: bf16-mixed or 32-true."""
     seed: int = 0
@@ -63,6 +66,8 @@ class Recipe:
             raise SettingError(
                 f"precision={self.precision}: expected one of {' '.join(PRECISIONS)}"
             )
+        if self.keep not in KEPT:
+            raise SettingError(f"keep={self.keep}: expected one of {' '.join(KEPT)}")
         if self.clusters not in CLUSTERS:
             raise SettingError(
                 f"clusters={self.clusters}: expected one of"

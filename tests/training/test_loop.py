@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,17 @@ class WideLineTask(LineTask):
 
     def network(self) -> nn.Module:
         return nn.Sequential(nn.Linear(8, 9), nn.Dropout(0.5), nn.Linear(9, 1))
+
+
+class FallingTask(LineTask):
+    """A task that scores worse at every validation."""
+
+    def __init__(self, recipe: Recipe, data: Path | None) -> None:
+        super().__init__(recipe, data)
+        self._scores = iter(range(9, 0, -1))
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        return {"score": float(next(self._scores))}
 
 
 class BrokenTask(LineTask):
@@ -382,3 +394,15 @@ def test_learning_rate_warms_up_and_cools_down() -> None:
     assert 9 == rates.index(max(rates))
     assert rates[500] == pytest.approx(1.0)
     assert rates[-1] < 1e-4
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("best", 2), ("last", 4)])
+def test_a_run_leaves_the_weights_that_its_recipe_keeps(
+    tmp_path: Path, keep: str, kept: int
+) -> None:
+    """A score that falls is no reason to keep earlier weights, where `last` is set."""
+    recipe = replace(LINE, keep=keep)
+
+    train("line", recipe, FallingTask(recipe, None), tmp_path / "run", Start())
+
+    assert kept == read_record(tmp_path / "run")["step"]

@@ -117,6 +117,7 @@ def test_transfer_is_told_apart_from_settings() -> None:
         (["denoise", "--data", "n" * 300], "n"),
         (["denoise", "steps=0"], "steps=0: expected 1 to 1000000000"),
         (["denoise", "clusters=1"], "clusters=1: expected one of 0 16 32"),
+        (["denoise", "keep=all"], "keep=all: expected one of best last"),
         (["denoise", "clusters=x"], "clusters=x: expected int"),
         (["digits", "clusters=16"], "clusters=16: reduces weights that are trained"),
         (["denoise", "init=nowhere"], "nowhere: no checkpoint, expected a folder with"),

@@ -26,6 +26,7 @@ class DigitsRecipe(Recipe):
     batch: int = 32
     learning_rate: float = 2e-3
     validate_steps: int = 500
+    keep: str = "last"
     precision: str = "32-true"
     hidden: int = 128
     """Width of the network."""
