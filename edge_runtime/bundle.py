@@ -37,7 +37,6 @@ from edge_runtime.bundle_reader import (
     read_fingerprint,
     read_licence,
     read_metric,
-    read_model,
     read_name,
     read_picture,
     read_source,
@@ -48,6 +47,7 @@ from edge_runtime.bundle_reader import (
 from edge_runtime.errors import BundleError
 from edge_runtime.json_fields import Field, parse_json, refusal
 from edge_runtime.loop_check import check_loops
+from edge_runtime.model_reader import read_model
 
 __all__ = [
     "BUNDLES",

@@ -146,6 +146,10 @@ class Field:
             self.refuse(f"a whole number of at least {minimum}")
         return self.value
 
+    def positive(self) -> int:
+        """Return a whole number from 1."""
+        return self.whole(minimum=1)
+
     def integer(self) -> int:
         """Return a whole number of either sign."""
         if (

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from export.prepare import VIEWS, constant, identity
+from export.prepare import VIEWS, constant
+from export.trace import identity
 
 aten = torch.ops.aten
 

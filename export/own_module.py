@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_runtime.errors import ModuleError
 from export.convert import Entry
 from export.own_dial import Dial
-from export.prepare import first_line
+from export.trace import first_line
 
 
 def entries_of(target: str) -> Entry | Mapping[str, Entry] | Dial:

@@ -17,7 +17,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.engine import Engine
 from export.audit import SourceWeight
-from export.prepare import identity
+from export.trace import identity
 
 Arrays = dict[str, NDArray[Any]]
 """Inputs or outputs of an entry point by name."""

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers `quantized`
 from torch.fx import GraphModule, Node
 
-from export.prepare import VIEWS, constant, identity
+from export.prepare import VIEWS, constant
+from export.trace import identity
 
 aten = torch.ops.aten
 quantized = torch.ops.quantized_decomposed

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edge_runtime.errors import ModuleError
 from export.inputs import check_dtype
 from export.plan import Arrays
-from export.prepare import first_line
+from export.trace import first_line
 
 
 @contextmanager

@@ -57,7 +57,11 @@ VERSIONS = ("numpy", "Pillow")
 EXPORTERS = ("torch", "litert-torch", "ai-edge-quantizer", "executorch", "torchao")
 """Packages that the comparison with the plain exporters depends on as well."""
 
-ENGINES = ("edge_runtime/engine.py", "edge_runtime/engines/*.py")
+ENGINES = (
+    "edge_runtime/engine.py",
+    "edge_runtime/engines/*.py",
+    "edge_runtime/native/shim.cpp",
+)
 SOURCES = {
     "denoise": (
         *ENGINES,
@@ -84,6 +88,7 @@ SOURCES = {
     "sharing": (
         "export/audit.py",
         "export/comparison_modules.py",
+        "export/layout.py",
         "export/lift.py",
         "export/matching.py",
         "export/measured_run.py",
@@ -96,13 +101,16 @@ SOURCES = {
         "export/tflite_bake.py",
         "export/tflite_rewrite.py",
         "export/to_*.py",
+        "export/trace.py",
     ),
     "dial": (
         *ENGINES,
         "edge_runtime/loop.py",
-        "edge_runtime/native/shim.cpp",
         "edge_runtime/ram_use.py",
         "export/dial*.py",
+        "export/layout.py",
+        "export/plans/denoise.py",
+        "export/pt2e.py",
         "export/quantize_tflite.py",
         "export/to_*.py",
         "training/sharing.py",
