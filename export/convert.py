@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_reader import NAME
 from edge_runtime.errors import ModuleError, SettingError
-from export.inputs import Inputs, arrays_of, drawn_like, fitting, spec_of
+from export.inputs import Inputs, arrays_of, by_parameter, drawn_like, fitting, spec_of
 from export.interrupt import Say, heeding
 from export.order import FORMATS, PRECISIONS, USUAL_PRECISIONS, Order
 from export.output_folder import check_output
 from export.own_dial import Dial, dial_points
 from export.pack import export_bundle
-from export.plan import EntryPoint, Plan, graph_weights, weights_sha256
+from export.plan import Arrays, EntryPoint, Plan, graph_weights, weights_sha256
 from export.prepare import prepare
 from export.trial import evaluated, outputs_of
 
@@ -85,7 +87,8 @@ def convert(
     Raises ModuleError for a module that cannot be traced, for inputs that do not fit
     and for calibration inputs that are missing, SettingError for a format, precision
     or folder that cannot be had, SharingError for a file that would hold a weight more
-    than once, and ParityError for one that does not compute what the module does.
+    than once, ParityError for one that does not compute what the module does, and
+    EngineError for one that an engine does not load.
     """
     folder = Path(output)
     order = Order(
@@ -120,7 +123,7 @@ def by_name(entries: Entry | Mapping[str, Entry]) -> Mapping[str, Entry]:
             raise ModuleError(
                 f"{name}: found {type(entry).__name__}, expected export.convert.Entry"
             )
-        if not NAME.fullmatch(name):
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
             raise ModuleError(
                 f"entry point {name!r}: expected letters, digits, dots, dashes and"
                 " underscores"
@@ -180,10 +183,11 @@ def own_plan(
     if not source:
         raise ModuleError(f"{name}: holds no weights, expected at least one")
     static = all(point.calibration for point in points)
+    kinds = dict.fromkeys(type(module).__name__ for module in modules_of(entries))
     return Plan(
         name=name,
         task="model",
-        summary=f"{type(points[0].module).__name__} of your own",
+        summary=f"{', '.join(kinds)} of your own",
         entry_points=points,
         source=source,
         quantization="static" if static else "dynamic",
@@ -216,23 +220,34 @@ def _states(
     points: Sequence[EntryPoint], entries: Mapping[str, Entry]
 ) -> list[dict[str, Any]]:
     """Return the states of all entry points, each once."""
-    found = {
-        state.input: _state(point, state)
-        for point, entry in zip(points, entries.values(), strict=True)
-        for state in entry.states
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for point, entry in zip(points, entries.values(), strict=True):
+        taken = {state.input for state in entry.states}
+        if len(taken) < len(entry.states):
+            raise ModuleError(
+                f"{point.name}: {len(entry.states)} states for inputs"
+                f" {' '.join(sorted(taken))}, expected one for each"
+            )
+        found |= {state.input: _state(point, state) for state in entry.states}
     return list(found.values())
 
 
 def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoint:
     example = arrays_of(name, entry.example)
+    if isinstance(entry.example, Mapping):
+        example = by_parameter(name, entry.module, example)
     given = [fitting(name, example, inputs) for inputs in entry.held_out]
     fresh = given or [drawn_like(example, rng) for _ in range(N_FRESH)]
     results = outputs_of(name, entry.module, example)
+    _check_whole(name, entry, example, results)
     names = entry.outputs or [f"y{i}" for i in range(len(results))]
     if len(names) != len(results):
         raise ModuleError(
             f"{name}: {len(names)} names of outputs, the module gives {len(results)}"
+        )
+    if len(set(names)) < len(names):
+        raise ModuleError(
+            f"{name}: outputs are named {' '.join(names)}, expected different names"
         )
     return EntryPoint(
         name=name,
@@ -249,15 +264,40 @@ def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoin
     )
 
 
+def _check_whole(
+    name: str, entry: Entry, example: Arrays, results: Sequence[NDArray[Any]]
+) -> None:
+    """Raise ModuleError where 64 bits give other numbers than the engines' 32."""
+    wide = arrays_of(name, entry.example, narrow=False)
+    if all(wide[key].dtype == example[key].dtype for key in example):
+        return
+    exact = outputs_of(name, entry.module, {key: wide[key] for key in example})
+    for number, (one, other) in enumerate(zip(results, exact, strict=True)):
+        if not np.allclose(one, other, rtol=1e-4, atol=1e-6):
+            raise ModuleError(
+                f"{name}: output {number} is another one for int64 inputs than for"
+                " int32, which the engines take; keep what it computes within 32 bits"
+            )
+
+
 def _state(point: EntryPoint, state: State) -> dict[str, Any]:
+    what = f"{point.name}: state {state.input!r} to {state.output!r}"
     inputs = {spec.name: spec for spec in point.inputs}
-    outputs = {spec.name for spec in point.outputs}
+    outputs = {spec.name: spec for spec in point.outputs}
     if state.input not in inputs or state.output not in outputs:
         raise ModuleError(
-            f"{point.name}: state {state.input!r} to {state.output!r}, expected an"
-            f" input of {' '.join(inputs)} and an output of {' '.join(sorted(outputs))}"
+            f"{what}, expected an input of {' '.join(inputs)} and an output of"
+            f" {' '.join(sorted(outputs))}; names come from an example that is a"
+            " dictionary, and from outputs="
         )
-    spec = inputs[state.input]
+    spec, given = inputs[state.input], outputs[state.output]
+    if (spec.shape, spec.dtype) != (given.shape, given.dtype):
+        raise ModuleError(
+            f"{what}: takes {spec.dtype} {spec.shape} and gives {given.dtype}"
+            f" {given.shape}, expected one like the other"
+        )
+    if not math.isfinite(state.reset):
+        raise ModuleError(f"{what}: reset is {state.reset}, expected a number")
     return {
         "input": state.input,
         "output": state.output,

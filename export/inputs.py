@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge_runtime.bundle_parts import DTYPE_BYTES, TensorSpec
 from edge_runtime.errors import ModuleError
@@ -17,6 +18,8 @@ from export.plan import Arrays
 
 Inputs = Mapping[str, Tensor] | Sequence[Tensor]
 """Tensors by name, or in order: those are named x0, x1, …"""
+
+LARGEST_INT32 = 2**31 - 1
 
 WAY_OUT = {
     "float64": "; call .float()",
@@ -26,11 +29,13 @@ WAY_OUT = {
 }
 
 
-def arrays_of(where: str, inputs: Inputs) -> Arrays:
+def arrays_of(where: str, inputs: Inputs, *, narrow: bool = True) -> Arrays:
     """Return inputs by name, each an array of its own.
 
-    Raises ModuleError, beginning with `where`, for what is no tensor of a type that
-    the engines take, for two names of one tensor, and where there are none.
+    Whole numbers become int32, as the engines take them, unless they are not `narrow`.
+    Raises ModuleError, beginning with `where`, for what is no tensor of finite numbers
+    of a type and size that the engines take, for two names of one tensor, and where
+    there are none.
     """
     if isinstance(inputs, Tensor):
         raise ModuleError(
@@ -44,6 +49,8 @@ def arrays_of(where: str, inputs: Inputs) -> Arrays:
         raise ModuleError(f"{where}: no example inputs, expected at least one tensor")
     seen: dict[int, str] = {}
     for key, tensor in named.items():
+        if not isinstance(key, str) or not key:
+            raise ModuleError(f"{where}: input {key!r}, expected a name")
         if not isinstance(tensor, Tensor):
             raise ModuleError(
                 f"{where}: input {key!r} is {type(tensor).__name__}, expected a tensor"
@@ -55,9 +62,27 @@ def arrays_of(where: str, inputs: Inputs) -> Arrays:
                 f"{where}: inputs {seen[place]!r} and {key!r} are the same tensor; give"
                 " each its own, as by clone()"
             )
-        if tensor.numel():
-            seen[place] = key
-    return {key: _array(where, key, tensor) for key, tensor in named.items()}
+        seen[place] = key
+    return {key: _array(where, key, named[key], narrow) for key in named}
+
+
+def by_parameter(where: str, module: nn.Module, inputs: Arrays) -> Arrays:
+    """Return inputs that were given by name in the order of forward's parameters.
+
+    Raises ModuleError where a name is none of them, or one is left out.
+    """
+    parameters = inspect.signature(module.forward).parameters.values()
+    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
+        return inputs
+    names = [one.name for one in parameters]
+    n_needed = sum(one.default is inspect.Parameter.empty for one in parameters)
+    takes = names[: max(n_needed, len(inputs))]
+    if set(inputs) != set(takes):
+        raise ModuleError(
+            f"{where}: inputs {' '.join(inputs)}, forward takes"
+            f" {' '.join(names) or 'none'}; name them so, or give a tuple"
+        )
+    return {name: inputs[name] for name in takes}
 
 
 def check_dtype(what: str, dtype: torch.dtype) -> None:
@@ -70,11 +95,25 @@ def check_dtype(what: str, dtype: torch.dtype) -> None:
         )
 
 
-def _array(where: str, key: str, tensor: Tensor) -> NDArray[Any]:
-    """Return a tensor's numbers; whole ones in 32 bits, as the engines take them."""
-    check_dtype(f"{where}: input {key!r}", tensor.dtype)
+def _array(where: str, key: str, tensor: Tensor, narrow: bool) -> NDArray[Any]:
+    """Return a tensor's numbers."""
+    what = f"{where}: input {key!r}"
+    check_dtype(what, tensor.dtype)
     values = np.ascontiguousarray(tensor.detach().cpu().numpy())
-    return values.astype(np.int32) if values.dtype == np.int64 else values
+    if not values.size:
+        raise ModuleError(f"{what} is {values.shape}, expected at least one number")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ModuleError(
+            f"{what} holds numbers that are not finite; for a mask take one like -1e9"
+        )
+    if values.dtype != np.int64 or not narrow:
+        return values
+    if np.abs(values).max() > LARGEST_INT32:
+        raise ModuleError(
+            f"{what} holds {np.abs(values).max()}; the engines take whole numbers up to"
+            f" {LARGEST_INT32}"
+        )
+    return values.astype(np.int32)
 
 
 def fitting(where: str, example: Arrays, inputs: Inputs) -> Arrays:

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from export.prepare import VIEWS, constant
+from export.prepare import VIEWS, constant, part_bias
 from export.trace import identity
 
 aten = torch.ops.aten
 
 ELEMENTWISE = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor)
+LINEAR = aten.linear.default
 LAYER_NORM = aten.layer_norm.default
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input)
 
@@ -38,9 +39,14 @@ def lift(graph: GraphModule, shared: frozenset[Hashable]) -> tuple[Lifted, ...]:
     """Make inputs, behind its own, of what a converter would fold or copy.
 
     Those are the constants of elementwise operators, the factors and terms of layer
-    norms among them, views of weights, and the kernels of transposed convolutions that
-    are among `shared`, the identities of weights that plain convolutions read as well.
+    norms and the biases between two linear maps among them, views of weights, and the
+    kernels of transposed convolutions that are among `shared`, the identities of
+    weights that plain convolutions read as well.
     """
+    for node in graph.graph.find_nodes(op="call_function", target=LINEAR):
+        has_bias = len(node.args) > 2 and constant(graph, node.args[2]) is not None
+        if has_bias and any(_feeds_linear(user, node) for user in node.users):
+            part_bias(graph, node)
     for node in graph.graph.find_nodes(op="call_function", target=LAYER_NORM):
         _part_norm(graph, node)
     lifting = _Lifting(graph)
@@ -53,6 +59,16 @@ def lift(graph: GraphModule, shared: frozenset[Hashable]) -> tuple[Lifted, ...]:
         elif node.target in TRANSPOSED:
             lifting.kernel(node, shared)
     return lifting.finish()
+
+
+def _feeds_linear(node: Node, source: Node) -> bool:
+    """Return whether a linear map takes `source`, or a view of it, at `node`.
+
+    LiteRT's converter folds the bias of one into the bias of the next.
+    """
+    if node.target in VIEWS:
+        return any(_feeds_linear(user, node) for user in node.users)
+    return node.target is LINEAR and node.args[0] is source
 
 
 def _part_norm(graph: GraphModule, norm: Node) -> None:

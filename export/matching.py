@@ -170,7 +170,10 @@ def _named(axes: tuple[int, ...]) -> str:
 
 def _distance(decoded: Decoded, candidate: Floats) -> float | None:
     """Return the largest distance in steps; None where it is more than rounding."""
-    difference = candidate - decoded.values
+    alike = candidate == decoded.values  # infinite numbers, too
+    difference = np.subtract(
+        candidate, decoded.values, out=np.zeros(alike.shape), where=~alike
+    )
     if not decoded.step.ndim and not decoded.step:
         return None if np.any(difference) else 0.0
     step = np.broadcast_to(decoded.step, difference.shape)

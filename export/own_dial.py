@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,10 +68,13 @@ def dial_points(dial: Dial, rng: np.random.Generator) -> DialPoints:
     Raises ModuleError for depths that do not rise, arguments that nothing fits, and a
     step whose stream has another type or shape than the one that it took.
     """
-    depths = tuple(dial.depths)
-    if not depths or list(depths) != sorted({d for d in depths if d > 0}):
-        raise ModuleError(f"depths: found {depths}, expected rising numbers from 1")
+    depths = _depths(dial.depths)
     asked = arrays_of("example", dial.example)
+    for name in (STREAM, POSITION, EXIT):
+        if name in asked:
+            raise ModuleError(
+                f"example: input {name!r}, which is a dial's own; choose another name"
+            )
     known: Arrays = {
         **asked,
         POSITION: np.zeros(1, np.int32),
@@ -110,6 +114,18 @@ def dial_points(dial: Dial, rng: np.random.Generator) -> DialPoints:
     proved = (asked, *fresh)
     points = with_inputs((before, step, after), loop, proved, typical)
     return DialPoints(points, loop, proved)
+
+
+def _depths(found: Sequence[int]) -> tuple[int, ...]:
+    try:
+        depths = tuple(operator.index(depth) for depth in found)
+    except TypeError:  # no sequence, or not of whole numbers
+        depths = ()
+    if not depths or list(depths) != sorted({d for d in depths if d > 0}):
+        raise ModuleError(
+            f"depths: found {found}, expected rising whole numbers from 1"
+        )
+    return depths
 
 
 def _point(

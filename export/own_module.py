@@ -23,7 +23,7 @@ def entries_of(target: str) -> Entry | Mapping[str, Entry] | Dial:
     module_name, _, function_name = target.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise ModuleError(
             f"{target}: {module_name} cannot be imported: {reason}"
@@ -33,7 +33,7 @@ def entries_of(target: str) -> Entry | Mapping[str, Entry] | Dial:
         raise ModuleError(f"{target}: {module_name} has no function {function_name!r}")
     try:
         entries = function()
-    except Exception as error:  # whatever the user's function raises
+    except (Exception, SystemExit) as error:  # whatever the user's function raises
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise ModuleError(f"{target}: fails: {reason}") from error
     if isinstance(entries, Entry | Dial):

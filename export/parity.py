@@ -139,7 +139,10 @@ def _check_parity(plan: Plan, model: ModelFile, parity: Parity) -> None:
         return
     floor_db = SNR_FLOORS_DB.get(model.precision, plan.int8_snr_floor_db)
     if parity.snr_db is not None and parity.snr_db < floor_db:
+        static = model.quantization == "static"
+        way_out = "give more calibration inputs, or choose int8-dynamic"
         raise ParityError(
             f"{where}: signal-to-noise ratio {parity.snr_db:.1f} dB, expected at least"
             f" {floor_db:g}: {model.precision} costs too much"
+            f"{'; ' + way_out if static else ''}"
         )

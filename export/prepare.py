@@ -174,12 +174,14 @@ def _part_shared_biases(graphs: Sequence[GraphModule]) -> None:
                 found.append((graph, node, identity(bias)))
     for graph, node, bias_key in found:
         if len(kernels[bias_key]) > 1:
-            _part_bias(graph, node)
+            part_bias(graph, node)
 
 
-def _part_bias(graph: GraphModule, node: Node) -> None:
+def part_bias(graph: GraphModule, node: Node) -> None:
+    """Make the bias of an operator, one of BIASED, a term behind it."""
     value = node.meta["val"]
     term = node.args[2]
+    assert isinstance(term, Node)
     node.update_arg(2, None)
     n_axes_behind = 0 if node.target is aten.linear.default else value.ndim - 2
     with graph.graph.inserting_after(node):
@@ -190,6 +192,7 @@ def _part_bias(graph: GraphModule, node: Node) -> None:
         shape = [-1, *[1] * n_axes_behind]
         with graph.graph.inserting_before(moved):
             laid_out = graph.graph.call_function(aten.view.default, (term, shape))
+        laid_out.meta = {"val": term.meta["val"].view(shape)}
         moved.update_arg(1, laid_out)
 
 

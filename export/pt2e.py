@@ -34,7 +34,7 @@ TRANSPOSED = (
     torch.ops.aten.conv_transpose2d.input,
 )
 
-RECTIFIERS = ([torch.ops.aten.relu.default], [torch.ops.aten.relu_.default])
+RECTIFIERS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 
 STAYS_FLOAT = (
     torch.ops.aten.add.Tensor,
@@ -105,7 +105,7 @@ def _adds_between(node: Node) -> bool:
         return False
     large, small = sorted(terms, key=lambda term: -term.meta["val"].numel())
     readers = list(node.users)
-    if [reader.target for reader in readers] in RECTIFIERS:
+    if len(readers) == 1 and readers[0].target in RECTIFIERS:
         readers = list(readers[0].users)
     return (
         large.target in BIASED
@@ -114,6 +114,20 @@ def _adds_between(node: Node) -> bool:
         and bool(readers)
         and all(reader.target in BIASED for reader in readers)
     )
+
+
+def part_rectifiers(graph: GraphModule) -> None:
+    """Spell a ReLU behind a convolution as a limit: the two would stay float.
+
+    XNNPACKQuantizer (executorch 1.5.1) takes them for one pattern that its dynamic
+    scheme does not have.
+    """
+    for node in graph.graph.nodes:
+        if node.target in RECTIFIERS:
+            (source,) = node.all_input_nodes
+            if source.target in (*BIASED, *TRANSPOSED):
+                node.target, node.args = torch.ops.aten.clamp.default, (source, 0.0)
+    graph.recompile()
 
 
 def share_ranges(prepared: GraphModule) -> None:

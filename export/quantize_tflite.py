@@ -19,6 +19,7 @@ from export.plan import Plan
 from export.quiet import quiet
 from export.ranges import extremes
 from export.tflite_file import Graph, TfliteFile, read_tflite
+from export.tflite_rewrite import restore_outputs
 from export.to_tflite import TfliteDraft
 
 Operator = qtyping.TFLOperationName
@@ -87,7 +88,7 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
                 f"{plan.name}: ai-edge-quantizer cannot make it int8:"
                 f" {' '.join(str(error).split())[:300]}"
             ) from error
-    return replace(draft, data=quantized)
+    return replace(draft, data=restore_outputs(quantized))
 
 
 def _added_between(file: TfliteFile) -> set[str]:

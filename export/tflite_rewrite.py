@@ -113,6 +113,20 @@ def copy_passthroughs(data: bytes, where: str = "tflite file") -> bytes:
     return pack_model(model)
 
 
+def restore_outputs(data: bytes, where: str = "tflite file") -> bytes:
+    """Return the model whose graphs give what its signatures name.
+
+    Where an output is an input of an integer operator, too, ai-edge-quantizer (0.10.0)
+    has the graph give the integers, and the signature still names the output: no
+    engine loads that.
+    """
+    model = parse_model(data, where)
+    for signature in model.signatureDefs or ():
+        graph = model.subgraphs[signature.subgraphIndex]
+        graph.outputs = [entry.tensorIndex for entry in signature.outputs]
+    return pack_model(model)
+
+
 def _append_copy(model: Any, graph: Any, index: int) -> int:
     """Append an operator that copies a tensor; return the copy's index."""
     tensor = copy.copy(graph.tensors[index])

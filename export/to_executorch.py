@@ -138,10 +138,12 @@ def _quantized(
 ) -> ExportedProgram:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    from export.pt2e import make_quantizer, share_ranges
+    from export.pt2e import make_quantizer, part_rectifiers, share_ranges
 
     graph = program.module()
     untie(graph)
+    if how == "dynamic":
+        part_rectifiers(graph)
     tool = make_quantizer(dynamic=how == "dynamic", weight_bits=BITS.get(precision, 8))
     prepared = prepare_pt2e(graph, tool)
     with torch.no_grad():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from edge_runtime.errors import SharingError, missing_package
 from export.layout import CHANNELS_LAST, prefer
@@ -63,7 +65,11 @@ def to_tflite(plan: Plan) -> TfliteDraft:
         prefer(graph, CHANNELS_LAST)
     both = kernels_of_both_kinds(list(graphs.values()))
     lifted = {name: lift(graph, both) for name, graph in graphs.items()}
-    with quiet(), tempfile.TemporaryDirectory() as folder:
+    with (
+        quiet(),
+        _infinities_kept(graphs.values()),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         converter = litert_torch
         for name, graph in graphs.items():
             inputs = (*examples[name], *(one.value for one in lifted[name]))
@@ -86,6 +92,26 @@ def to_tflite(plan: Plan) -> TfliteDraft:
         for name, found in lifted.items()
     }
     return TfliteDraft(rename_signature_tensors(data, names), values)
+
+
+@contextmanager
+def _infinities_kept(graphs: Iterable[nn.Module]) -> Iterator[None]:
+    """Give infinite weights, such as those of a mask, their numbers back.
+
+    litert-torch (0.10.0) writes the largest finite ones over them, in the very tensors
+    that the user's module holds.
+    """
+    kept = [
+        (weight, weight.detach().clone())
+        for graph in graphs
+        for weight in (*graph.parameters(), *graph.buffers())
+        if weight.is_floating_point() and not weight.isfinite().all()
+    ]
+    try:
+        yield
+    finally:
+        for weight, numbers in kept:
+            weight.data.copy_(numbers)
 
 
 def _names(entry: EntryPoint, lifted: list[str]) -> dict[str, str]:

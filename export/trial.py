@@ -68,13 +68,23 @@ def outputs_of(where: str, module: nn.Module, example: Arrays) -> list[NDArray[A
 
 @torch.no_grad()
 def _run(where: str, module: nn.Module, example: Arrays) -> list[NDArray[Any]]:
+    tensors = {key: torch.from_numpy(values.copy()) for key, values in example.items()}
     try:
-        results = module(*(torch.from_numpy(v.copy()) for v in example.values()))
+        with _same_buffers(where, module):
+            results = module(*tensors.values())
+    except ModuleError:
+        raise
     except Exception as error:  # whatever the module raises
         shapes = ", ".join(f"{k} {v.dtype} {v.shape}" for k, v in example.items())
         raise ModuleError(
             f"{where}: fails on the example inputs ({shapes}): {first_line(error)}"
         ) from error
+    for key, tensor in tensors.items():
+        if not np.array_equal(tensor.numpy(), example[key]):
+            raise ModuleError(
+                f"{where}: writes over its input {key!r}; compute a new tensor instead,"
+                " such as x + 1 for x.add_(1)"
+            )
     flat = (results,) if isinstance(results, Tensor) else results
     if not isinstance(flat, tuple | list):
         raise ModuleError(
@@ -84,10 +94,45 @@ def _run(where: str, module: nn.Module, example: Arrays) -> list[NDArray[Any]]:
     if not flat:
         raise ModuleError(f"{where}: gives nothing, expected at least one tensor")
     for number, result in enumerate(flat):
-        if not isinstance(result, Tensor):
+        _check_output(f"{where}: output {number}", result)
+        if any(result is other for other in flat[:number]):
             raise ModuleError(
-                f"{where}: output {number} is {type(result).__name__}, expected a"
-                " tensor; give a flat tuple of tensors"
+                f"{where}: output {number} is an earlier output; give it once"
             )
-        check_dtype(f"{where}: output {number}", result.dtype)
     return [np.asarray(result.numpy()) for result in flat]
+
+
+def _check_output(what: str, result: object) -> None:
+    if not isinstance(result, Tensor):
+        raise ModuleError(
+            f"{what} is {type(result).__name__}, expected a tensor; give a flat tuple"
+            " of tensors"
+        )
+    check_dtype(what, result.dtype)
+    if result.dtype == torch.int64:
+        raise ModuleError(f"{what} is int64, expected 32 bits at most; end with .int()")
+    if not result.numel():
+        raise ModuleError(
+            f"{what} is {tuple(result.shape)}, expected at least one number"
+        )
+
+
+@contextmanager
+def _same_buffers(where: str, module: nn.Module) -> Iterator[None]:
+    """Give a module that writes buffers their numbers back, and raise ModuleError."""
+    before = [(name, b, b.detach().clone()) for name, b in module.named_buffers()]
+    try:
+        yield
+    finally:
+        written = [
+            name
+            for name, buffer, values in before
+            if not np.array_equal(buffer.numpy(), values.numpy(), equal_nan=True)
+        ]
+        for _, buffer, values in before:
+            buffer.data.copy_(values)
+    if written:
+        raise ModuleError(
+            f"{where}: writes its buffer {written[0]!r}; take it as an input, give it"
+            " as an output and name both in states="
+        )

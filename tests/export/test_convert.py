@@ -311,3 +311,100 @@ def test_a_function_that_cannot_be_used(
     assert 1 == status
     assert line.startswith(f"tiedge export: {target}: {expected}")
     assert not (own / "out").exists()
+
+
+class Difference(nn.Module):
+    """Tells its inputs apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        out: Tensor = self.map(a) - b
+        return out
+
+
+def test_inputs_are_bound_by_their_names(tmp_path: Path) -> None:
+    """A dictionary in another order than forward's parameters is the same example."""
+    module, a, b = Difference(), torch.randn(1, 4), torch.randn(1, 4)
+
+    bundle = convert(
+        Entry(module, {"b": b, "a": a}),
+        tmp_path / "own",
+        formats=("tflite",),
+        precisions=("fp32",),
+    )
+
+    with open_engine("litert", bundle.models[0]) as engine:
+        (found,) = engine.run("forward", {"a": a.numpy(), "b": b.numpy()}).values()
+    np.testing.assert_allclose(module(a, b).detach().numpy(), found, rtol=0, atol=1e-5)
+
+
+class Cell(nn.Module):
+    """A recurrent step whose new state is an output as well, behind a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.cell = nn.Linear(4, 8), nn.GRUCell(8, 8)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.cell(self.into(x), h)
+        return self.out(h), h
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_recurrent_step_gives_its_state(tmp_path: Path, precision: str) -> None:
+    """Linear maps in a row keep their biases, and a state is read in integers, too."""
+    torch.manual_seed(0)
+    examples = [(torch.randn(1, 4), torch.tanh(torch.randn(1, 8))) for _ in range(64)]
+    entry = Entry(Cell(), examples[0], calibration=examples)
+
+    bundle = convert(entry, tmp_path / "cell", precisions=(precision,))
+
+    assert [0, 0] == [model.sharing.duplicate_bytes for model in bundle.models]
+
+
+class Masked(nn.Module):
+    """Attention with a mask of infinite numbers."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(8, 8)
+        self.register_buffer("mask", torch.tensor([0.0, 0.0, 0.0, -torch.inf] * 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.map(torch.softmax(x + self.mask, 1))
+        return out
+
+
+def test_a_mask_of_infinite_numbers_is_kept(tmp_path: Path) -> None:
+    """In the files, and in the module, into which a converter would write."""
+    module = Masked()
+
+    bundle = convert(
+        Entry(module, (torch.randn(1, 8),)), tmp_path / "masked", precisions=("fp32",)
+    )
+
+    assert [0, 0] == [model.sharing.duplicate_bytes for model in bundle.models]
+    assert module.mask.isinf().sum() == 2
+
+
+def test_convolutions_in_front_of_a_relu_are_integers_without_calibration(
+    tmp_path: Path,
+) -> None:
+    """In dynamic int8 no kernel stays in float."""
+    module = nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+
+    bundle = convert(
+        Entry(module, (torch.randn(1, 8, 9, 9),)),
+        tmp_path / "convs",
+        formats=("pte",),
+        precisions=("int8",),
+    )
+
+    kernels = [w for w in bundle.models[0].sharing.weights if w.name.endswith("weight")]
+    assert [8 * 8 * 9] * 2 == [kernel.stored_bytes for kernel in kernels]

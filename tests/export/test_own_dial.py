@@ -164,6 +164,15 @@ class Deaf(nn.Module):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"depths": 3}, "depths: found 3, expected rising whole numbers from 1"),
+        (
+            {"depths": (1.0, 2.0)},
+            "depths: found (1.0, 2.0), expected rising whole numbers from 1",
+        ),
+        (
+            {"example": {"position": picture()}},
+            "example: input 'position', which is a dial's own; choose another name",
+        ),
         (
             {"step": TakesMore()},
             "step: forward takes 'sigma', expected some of picture position stream",
@@ -174,8 +183,11 @@ class Deaf(nn.Module):
             " 12), expected another like it",
         ),
         ({"step": Deaf()}, "step: takes no argument 'stream', expected one"),
-        ({"depths": (2, 1)}, "depths: found (2, 1), expected rising numbers from 1"),
-        ({"depths": ()}, "depths: found (), expected rising numbers from 1"),
+        (
+            {"depths": (2, 1)},
+            "depths: found (2, 1), expected rising whole numbers from 1",
+        ),
+        ({"depths": ()}, "depths: found (), expected rising whole numbers from 1"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_runtime.errors import ModuleError, SettingError
-from export.convert import Entry, convert
+from export.convert import Entry, State, convert
+from export.trial import outputs_of
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__)
@@ -51,6 +52,41 @@ class Spectrum(Own):
 class Fails(Own):
     def forward(self, x: Tensor) -> Tensor:
         return self.map(x).reshape(3, 7)
+
+
+class Named(Own):
+    """Takes two inputs, and may take a third."""
+
+    def forward(self, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
+        out: Tensor = self.map(a) - b
+        return out if c is None else out * c
+
+
+class Wide(Own):
+    """Computes with whole numbers beyond 32 bits."""
+
+    def forward(self, i: Tensor) -> Tensor:
+        out: Tensor = self.map((i * 1_000_003 % 7).float())
+        return out
+
+
+class Counts(Own):
+    """Writes a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("n", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.n.add_(1)
+        out: Tensor = self.map(x)
+        return out
+
+
+class Overwrites(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.map(x.add_(1))
+        return out
 
 
 class Gives(Own):
@@ -123,6 +159,12 @@ def test_a_module_that_cannot_be_had_names_the_line(
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
+        (lambda y: (y, y), "output 1 is an earlier output; give it once"),
+        (lambda y: y[:, :0], "output 0 is (1, 0), expected at least one number"),
+        (
+            lambda y: y.argmax(1),
+            "output 0 is int64, expected 32 bits at most; end with .int()",
+        ),
         (lambda y: {"y": y}, "gives dict, expected a tensor or a tuple of tensors"),
         (lambda y: None, "gives NoneType, expected a tensor or a tuple of tensors"),
         (lambda y: (), "gives nothing, expected at least one tensor"),
@@ -177,6 +219,60 @@ def test_outputs_that_cannot_be_had(
             Entry(nn.Linear(4, 4), row()),  # type: ignore[arg-type]
             "forward: the example is a tensor, expected a sequence or a dictionary of"
             " them; write (tensor,)",
+        ),
+        (
+            Entry(Named(), {"a": row(), "x": row()}),
+            "forward: inputs a x, forward takes a b c; name them so, or give a tuple",
+        ),
+        (
+            Entry(Named(), {"a": row(), "c": row()}),
+            "forward: inputs a c, forward takes a b c; name them so, or give a tuple",
+        ),
+        (
+            Entry(nn.Linear(4, 4), {5: row()}),  # type: ignore[dict-item]
+            "forward: input 5, expected a name",
+        ),
+        (
+            {1: Entry(nn.Linear(4, 4), (row(),))},
+            "entry point 1: expected letters, digits, dots, dashes and underscores",
+        ),
+        (
+            Entry(nn.Linear(4, 4), (torch.randn(0, 4),)),
+            "forward: input 'x0' is (0, 4), expected at least one number",
+        ),
+        (
+            Entry(nn.Linear(4, 4), (row() / 0,)),
+            "forward: input 'x0' holds numbers that are not finite; for a mask take one"
+            " like -1e9",
+        ),
+        (
+            Entry(Wide(), (torch.full((1, 4), 2**40),)),
+            "forward: input 'x0' holds 1099511627776; the engines take whole numbers up"
+            " to 2147483647",
+        ),
+        (
+            Entry(Wide(), (torch.full((1, 4), 70_000),)),
+            "forward: output 0 is another one for int64 inputs than for int32, which"
+            " the engines take; keep what it computes within 32 bits",
+        ),
+        (
+            Entry(Counts(), (row(),)),
+            "forward: writes its buffer 'n'; take it as an input, give it as an output"
+            " and name both in states=",
+        ),
+        (
+            Entry(Overwrites(), (row(),)),
+            "forward: writes over its input 'x0'; compute a new tensor instead, such as"
+            " x + 1 for x.add_(1)",
+        ),
+        (
+            Entry(nn.Linear(4, 4), (row(),), states=[State("x0", "y0", float("nan"))]),
+            "forward: state 'x0' to 'y0': reset is nan, expected a number",
+        ),
+        (
+            Entry(nn.Linear(4, 3), (row(),), states=[State("x0", "y0")]),
+            "forward: state 'x0' to 'y0': takes float32 (1, 4) and gives float32 (1,"
+            " 3), expected one like the other",
         ),
         (
             Entry(nn.Linear(4, 4).double(), (row(),)),
@@ -249,7 +345,8 @@ SLOW = """
 import sys, torch
 from pathlib import Path
 from torch import nn
-from export.convert import Entry, convert
+from export.convert import Entry, State, convert
+from export.trial import outputs_of
 
 def own():
     return Entry(nn.Linear(4, 4), (torch.randn(1, 4),))
@@ -261,6 +358,16 @@ def say(line):
 if __name__ == "__main__":
     convert(own(), Path(sys.argv[1]), formats=["pte"], precisions=["fp32"], say=say)
 """
+
+
+def test_a_module_keeps_the_buffers_that_it_writes() -> None:
+    """Refused or not, what was tried leaves no trace in the user's module."""
+    module = Counts()
+
+    with pytest.raises(ModuleError):
+        outputs_of("forward", module, {"x0": row().numpy()})
+
+    assert 0 == module.n
 
 
 @pytest.mark.parametrize(

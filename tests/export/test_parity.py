@@ -100,7 +100,8 @@ def test_refuses_int8_below_the_floor(tiny_picture: Exported) -> None:
 
     assert (
         f"tiny.int8.tflite on litert: signal-to-noise ratio {row.snr_db:.1f} dB,"
-        " expected at least 90: int8 costs too much"
+        " expected at least 90: int8 costs too much; give more calibration inputs, or"
+        " choose int8-dynamic"
     ) == refusal(tiny_picture, plan, "tflite", "int8")
 
 
