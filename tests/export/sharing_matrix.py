@@ -35,10 +35,19 @@ RIGHT, REFUSED, WRONG = "right", "refused", "wrong"
 
 NOT_DECIDING = (
     "checkpoint_report",
+    "comparison_modules",
+    "dial_results",
     "inspection_json",
     "inspection_text",
+    "measured_run",
     "output_folder",
     "own_module",
+    "plain_exporters",
+    "ram_results",
+    "repair",
+    "side_by_side",
+    "side_by_side_file",
+    "survey",
     "worker",
 )
 """Files of `export` that do not touch what a conversion comes to."""
