@@ -4,7 +4,8 @@ An engine packs a weight anew for each use. A weight cache packs it once, maps i
 a file, and spares later loads the packing. But both engines know a packed weight by
 its stored integers alone: two uses of one int8 kernel by different scales get the
 first one's (measured: litert 2.3.0, executorch 1.5.1). So a model's cache is kept only
-after every entry point gave, to the bit, what it gives without one.
+after every entry point gave, to the bit, what it gives without one. Nor does either
+notice a damaged file, so its SHA-256 lies beside it and is compared at every opening.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from edge_runtime.bundle import ModelFile
 from edge_runtime.cache import cache_folder
 from edge_runtime.engine import Engine
 from edge_runtime.errors import SettingError, TiedgeError
-from edge_runtime.files import replacing
+from edge_runtime.files import replacing, write_text
 from edge_runtime.options import Parser
 from edge_runtime.sample_inputs import sample_inputs
 
-KEPT, REFUSED = ".packed", ".refused"
-"""Endings of a proven cache, and of the note that a model cannot have one."""
+KEPT, DIGEST, REFUSED = ".packed", ".sha256", ".refused"
+"""Endings of a cache, of its SHA-256, which says that it was proven, and of the note
+that a model cannot have one."""
 BYTES_PER_MB = 10**6
 
 Open = Callable[[Path | None], Engine]
@@ -68,17 +70,20 @@ def cache_file(folder: Path, model: ModelFile, engine: str, version: str) -> Pat
 def proven_file(file: Path, model: ModelFile, open_with: Open) -> Path | None:
     """Return `file` with the model's packed weights, None where it has to do without.
 
-    It is made where it is missing, which takes two loads and two runs of each entry
-    point. Processes that start at once each make it; the last one's stays. A folder
-    that cannot be written is one line on stderr.
+    It is made where it is missing, or is no longer what was proven, which takes two
+    loads and two runs of each entry point. Processes that start at once each make it;
+    the last one's stays. A folder that cannot be written is one line on stderr.
     """
-    if file.is_file():
+    if _is_proven(file):
         return file
     if file.with_suffix(REFUSED).is_file():
         return None
     try:
         with replacing(file) as temporary:
             _prove(model, open_with, temporary)
+            sha256 = _sha256(temporary)
+        # The file first: what lies there without its digest is made anew.
+        write_text(file.with_suffix(DIGEST), sha256)
     except _DiffersError:
         with replacing(file.with_suffix(REFUSED)):
             return None
@@ -86,6 +91,19 @@ def proven_file(file: Path, model: ModelFile, open_with: Open) -> Path | None:
         print(f"tiedge: weight cache: {error}; goes on without", file=sys.stderr)
         return None
     return file
+
+
+def _is_proven(file: Path) -> bool:
+    """Return whether `file` is there, whole, and as it was when it was proven."""
+    try:
+        return file.with_suffix(DIGEST).read_bytes() == _sha256(file).encode()
+    except OSError:
+        return False
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _prove(model: ModelFile, open_with: Open, file: Path) -> None:
@@ -124,7 +142,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         options = parser.parse_args(arguments)
         folder = weight_cache_folder()
-        files = sorted(f for f in folder.glob("*") if f.suffix in (KEPT, REFUSED))
+        ours = (KEPT, DIGEST, REFUSED)
+        files = sorted(f for f in folder.glob("*") if f.suffix in ours)
         n_bytes = sum(file.stat().st_size for file in files)
         if options.remove:
             _remove(files, folder)

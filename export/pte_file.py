@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_runtime.errors import BundleError
-from export.constants import Constant, View, check_shape, check_view, quoted
+from export.constants import COPY_AGAIN, Constant, View, check_shape, check_view, quoted
 from export.flatbuffer import Table
 from export.pte_calls import Calls, Content, Read, read_calls
 from export.xnnpack import Payload, StoredData
@@ -122,7 +122,8 @@ def read_pte(data: bytes, where: str = "pte file") -> PteFile:
         content = _content(program, plan, segments, where)
         calls = read_calls(plan, blobs, named, content, where)
         methods[plan.text(0)] = calls
-        entry_points[plan.text(0)] = (_arguments(plan, 3), _arguments(plan, 4))
+        taken, given = (_arguments(plan, slot, where) for slot in (3, 4))
+        entry_points[plan.text(0)] = (taken, given)
         backends.extend(calls.backends)
         _add_tensors(program, plan, calls, segments, stock)
         for first_node, payload in calls.payloads:
@@ -141,12 +142,17 @@ def read_pte(data: bytes, where: str = "pte file") -> PteFile:
     )
 
 
-def _arguments(plan: Table, slot: int) -> tuple[Argument, ...]:
+def _arguments(plan: Table, slot: int, where: str) -> tuple[Argument, ...]:
     """Return type and shape of the values that a method takes, or gives."""
     values = plan.tables(2)
     found: list[Argument] = []
     for index in plan.numbers(slot):
-        kind, tensor = values[index].union(0) if index < len(values) else (0, None)
+        if not 0 <= index < len(values):
+            raise BundleError(
+                f"{where}: is damaged: {plan.text(0)} takes or gives value {index} of"
+                f" {len(values)}; {COPY_AGAIN}"
+            )
+        kind, tensor = values[index].union(0)
         if kind != _TENSOR or tensor is None:
             found.append((_NO_TENSOR, ()))
         else:

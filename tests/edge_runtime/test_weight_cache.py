@@ -150,8 +150,9 @@ def test_outputs_are_the_same_and_the_file_is_kept(
         contents.append([(f, f.read_bytes()) for f in tmp_path.iterdir()])
 
     file = cache_file(tmp_path, model, engine_name, version_of(engine_name))
-    assert contents[0] == contents[1]
-    assert [file] == [path for path, _ in contents[0]]
+    assert sorted(contents[0]) == sorted(contents[1])
+    assert {file, file.with_suffix(".sha256")} == {path for path, _ in contents[0]}
+    assert _digest_of(file) == hashlib.sha256(file.read_bytes()).hexdigest()
     assert file.stat().st_size == packed_bytes
     assert [0, 0] == [largest_difference(expected, result) for result in results]
 
@@ -203,10 +204,67 @@ def test_a_damaged_file_changes_no_result(
     assert path.read_bytes() != rubbish
 
 
+def test_changed_bytes_change_no_result(
+    engine_name: str, tiny_speech: TinyBundle, tmp_path: Path
+) -> None:
+    """Weights changed on the disk, which no engine notices, are packed again."""
+    model = tiny_speech.model(FORMAT_OF_ENGINE[engine_name])
+    inputs = tiny_speech.inputs["step"]
+    with cached(engine_name, model, tmp_path) as engine:
+        expected = engine.run("step", inputs)
+    path = cache_file(tmp_path, model, engine_name, version_of(engine_name))
+    sound = path.read_bytes()
+    changed = bytes(byte ^ 5 for byte in sound[130:1100])
+    path.write_bytes(sound[:130] + changed + sound[1100:])
+    with cached(engine_name, model, tmp_path) as engine:
+        result = engine.run("step", inputs)
+
+    assert 0 == largest_difference(expected, result)
+    assert _digest_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("digest", [None, b"", b"0" * 64, b"\xff"])
+def test_a_file_without_its_digest_is_packed_again(
+    engine_name: str, tiny_speech: TinyBundle, tmp_path: Path, digest: bytes | None
+) -> None:
+    """An older version's file, or one left between two writes, is not trusted."""
+    model = tiny_speech.model(FORMAT_OF_ENGINE[engine_name])
+    path = cache_file(tmp_path, model, engine_name, version_of(engine_name))
+    cached(engine_name, model, tmp_path).close()
+    before = path.stat().st_ino
+    path.with_suffix(".sha256").unlink()
+    if digest is not None:
+        path.with_suffix(".sha256").write_bytes(digest)
+    with cached(engine_name, model, tmp_path) as engine:
+        engine.run("step", tiny_speech.inputs["step"])
+
+    assert before != path.stat().st_ino
+    assert _digest_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_more_threads_take_the_same_file(
+    engine_name: str, tiny_speech: TinyBundle, tmp_path: Path
+) -> None:
+    """Neither more threads nor a run change a file, so its digest stays true."""
+    model = tiny_speech.model(FORMAT_OF_ENGINE[engine_name])
+    path = cache_file(tmp_path, model, engine_name, version_of(engine_name))
+    cached(engine_name, model, tmp_path).close()
+    before = path.stat().st_ino
+    with open_engine(engine_name, model, 2, tmp_path) as engine:
+        engine.run("step", tiny_speech.inputs["step"])
+
+    assert before == path.stat().st_ino
+    assert _digest_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest_of(path: Path) -> str:
+    return path.with_suffix(".sha256").read_text()
+
+
 def test_processes_that_start_at_once_leave_one_file(
     engine_name: str, tiny_picture: TinyBundle, tmp_path: Path
 ) -> None:
-    """Three processes all run, and nothing half-written stays."""
+    """Three processes all run; one file and its digest stay, nothing half-written."""
     program = (
         "import sys; from pathlib import Path; from edge_runtime.bundle import Bundle;"
         "from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine;"
@@ -229,7 +287,7 @@ def test_processes_that_start_at_once_leave_one_file(
 
     assert [0, 0, 0] == [child.returncode for child in children]
     assert 1 == len(printed)
-    assert 1 == len(list(tmp_path.iterdir()))
+    assert [".packed", ".sha256"] == sorted(path.suffix for path in tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(
@@ -260,7 +318,7 @@ def test_transcribers_pack_their_weights_once(
     _, engine = open_speech(folder, "litert", "fp32", threads=1)
     with engine:
         packed_bytes = engine.packed_bytes
-    (file,) = weight_cache_folder().iterdir()
+    (file,) = weight_cache_folder().glob("*.packed")
 
     assert cache_home / "weights" == file.parent
     assert file.stat().st_size == packed_bytes
@@ -272,14 +330,15 @@ def test_the_command_shows_and_removes(
     """What other programs put there stays."""
     folder = cache_home / "weights"
     folder.mkdir(parents=True)
-    for name, size in (("a.packed", 2_000_000), ("b.refused", 0), ("mine.txt", 3)):
+    sizes = {"a.packed": 2_000_000, "a.sha256": 64, "b.refused": 0, "mine.txt": 3}
+    for name, size in sizes.items():
         (folder / name).write_bytes(bytes(size))
     statuses = [run([]), run(["--remove"]), run([])]
 
     assert [0, 0, 0] == statuses
     assert ["mine.txt"] == [path.name for path in folder.iterdir()]
     assert (
-        f"{folder}: holds 2 files, 2.0 MB\n{folder}: removed 2 files, 2.0 MB\n"
+        f"{folder}: holds 3 files, 2.0 MB\n{folder}: removed 3 files, 2.0 MB\n"
         f"{folder}: holds 0 files, 0.0 MB\n"
     ) == capsys.readouterr().out
 

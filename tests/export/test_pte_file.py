@@ -1,3 +1,4 @@
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.errors import BundleError, TiedgeError
 from export.constants import codes
+from export.flatbuffer import Table
 from export.pte_file import read_pte
 from tests.export.sharing_models import (
     CHANNELS,
@@ -126,6 +128,23 @@ def test_refuses_a_file_cut_short():
         read_pte(data[:-500], "a")
     with pytest.raises(BundleError, match=r"a: is cut short: it has 200 bytes"):
         read_pte(data[:200], "a")
+
+
+@pytest.mark.parametrize("slot", [3, 4])
+@pytest.mark.parametrize("index", [-(2**31), -1, 1000])
+def test_refuses_an_entry_point_of_values_that_are_not_there(slot, index):
+    """A damaged number in a method's inputs or outputs is named, negative or not."""
+    damaged = bytearray(pte(Recursive))
+    plan = Table.root(damaged, "a").tables(1)[0]
+    n_values, method = len(plan.tables(2)), plan.text(0)
+    struct.pack_into("<i", damaged, plan.vector_start(slot), index)
+    with pytest.raises(BundleError) as caught:
+        read_pte(bytes(damaged), "a")
+
+    assert (
+        f"a: is damaged: {method} takes or gives value {index} of {n_values};"
+        " copy it again, or export it again" == str(caught.value)
+    )
 
 
 @settings(max_examples=100, deadline=None)
