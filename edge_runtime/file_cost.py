@@ -18,6 +18,7 @@ from edge_runtime.first_run import own_peak_bytes
 from edge_runtime.packed_bytes import measure_packed
 from edge_runtime.sample_inputs import sample_inputs
 
+BYTES_PER_KB, BYTES_PER_MB = 10**3, 10**6
 LONGEST_S = 300.0
 """A file that takes longer to load and run is not waited for."""
 
@@ -99,6 +100,17 @@ def _specs(path: Path, tensors: Tensors) -> tuple[TensorSpec, ...]:
         )
         for name, dtype, shape in tensors
     )
+
+
+def size_text(n_bytes: int) -> str:
+    """Return bytes in the unit in which they are seen.
+
+    >>> size_text(85_320_000), size_text(12_300)
+    ('85.32 MB', '12.3 KB')
+    """
+    if n_bytes < BYTES_PER_MB:
+        return f"{n_bytes / BYTES_PER_KB:.1f} KB"
+    return f"{n_bytes / BYTES_PER_MB:.2f} MB"
 
 
 if __name__ == "__main__":

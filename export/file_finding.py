@@ -12,10 +12,8 @@ from edge_runtime.bundle import ModelFile
 from edge_runtime.device import NOT_MEASURED
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import TiedgeError
-from edge_runtime.file_cost import EntryPoints, FileCost, measure_file
+from edge_runtime.file_cost import EntryPoints, FileCost, measure_file, size_text
 from export.survey import Survey
-
-BYTES_PER_MB = 10**6
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def cost_line(cost: Cost) -> str:
     """Return packed bytes and peak memory, or why there are none, on one line."""
     packed, peak = cost.cost.packed_bytes, cost.cost.peak_rss_bytes
     shown = [
-        f"{name} {NOT_MEASURED if n is None else f'{n / BYTES_PER_MB:.2f} MB'}"
+        f"{name} {NOT_MEASURED if n is None else size_text(n)}"
         for name, n in (("packed weights", packed), ("peak memory", peak))
     ]
     where = f" on {cost.engine}" if cost.engine else ""

@@ -21,11 +21,11 @@ from edge_runtime.bundle import Bundle, find_bundle
 from edge_runtime.device import NOT_MEASURED, Device, read_device
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
+from edge_runtime.file_cost import size_text
 from edge_runtime.model_choice import choose_model
 from edge_runtime.options import Parser, add_engine_options, bounded, print_json
 from edge_runtime.weight_cache import weight_cache_folder
 
-BYTES_PER_MB = 10**6
 DEFAULT_RUNS = 50
 DEFAULT_SECONDS = 1.0
 MAX_RUNS = 100_000
@@ -48,8 +48,8 @@ COLUMNS = (
     ("p90_ms", "p90 ms"),
     ("p99_ms", "p99 ms"),
     ("load_ms", "load ms"),
-    ("peak_rss_bytes", "peak MB"),
-    ("packed_bytes", "packed MB"),
+    ("peak_rss_bytes", "peak memory"),
+    ("packed_bytes", "packed weights"),
     ("real_time_factor", "real-time factor"),
 )
 """Key of a row and head of its column."""
@@ -204,7 +204,7 @@ def _cell(key: str, value: Any) -> str:
     if value is None:
         return NOT_MEASURED
     if key.endswith("_bytes"):
-        return f"{value / BYTES_PER_MB:.2f}"
+        return size_text(value)
     if isinstance(value, float):
         return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
     return str(value)

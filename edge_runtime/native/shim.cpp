@@ -67,12 +67,15 @@ void keep_log(et_timestamp_t, et_pal_log_level_t level, const char*, const char*
 }
 
 // The log has one taker per process, and executorch's Python package makes itself
-// that when it is imported; so it is taken back at every call.
+// that when it is imported; so it is taken back at every call. Not by register_pal(),
+// which complains on stderr of every taker but the first: the table that
+// get_pal_impl() shows is a variable of the runtime's, not a constant.
 void start_runtime() {
   static std::once_flag once;
   std::call_once(once, executorch::runtime::runtime_init);
-  if (executorch::runtime::get_pal_impl()->emit_log_message != keep_log) {
-    executorch::runtime::register_pal(PalImpl::create(keep_log, __FILE__));
+  const auto table = const_cast<PalImpl*>(executorch::runtime::get_pal_impl());
+  if (table->emit_log_message != keep_log) {
+    table->emit_log_message = keep_log;
   }
 }
 

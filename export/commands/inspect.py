@@ -31,6 +31,7 @@ from export.survey import survey
 from export.transfer import compressed_bytes
 from training.record import RECIPE_FILE, WEIGHTS_FILE, check_checkpoint
 
+WEIGHTS_ENDING = Path(WEIGHTS_FILE).suffix
 NO_SOURCE = (
     "no bundle.json, so the source is unknown: every distinct content counts as a"
     " weight, and copies that were folded, converted or transposed cannot be told"
@@ -48,6 +49,11 @@ def run(arguments: Sequence[str]) -> int:
         _inspect_file(path, options)
     elif os.path.isfile(path / RECIPE_FILE):  # noqa: PTH113
         _inspect_checkpoint(path, options)
+    elif _names_a_path(options.target) and not os.path.exists(path):  # noqa: PTH110
+        raise BundleError(
+            f"{path}: no such file, expected the path of a bundle, a model file or a"
+            " checkpoint, or the name of a ready-made bundle; check the path"
+        )
     else:
         _inspect_bundle(find_bundle(options.target), options)
     return 0
@@ -120,6 +126,12 @@ def _inspect_bundle(bundle: Bundle, options: argparse.Namespace) -> None:
     for finding in findings:
         if not finding.agrees:
             raise finding.difference()
+
+
+def _names_a_path(target: str) -> bool:
+    """Return whether a target cannot be the name of a ready-made bundle."""
+    endings = (*ENDINGS.values(), WEIGHTS_ENDING)
+    return os.sep in target or target.lower().endswith(endings)
 
 
 def _sizes(data: bytes) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -215,11 +216,12 @@ def test_table_shows_conditions(
     version = importlib.metadata.version("ai-edge-litert")
     assert 0 == status
     assert head.startswith("sample-picture on ")
-    assert "warm-up" in names and "p99 ms" in names and "peak MB" in names
+    assert "warm-up" in names and "p99 ms" in names and "peak memory" in names
     assert ["litert", version, "fp32", "2", "1", "1×16×16×3", "5", "3"] == (
         row.split()[:8]
     )
-    assert "packed MB" in names and "not measured" not in row
+    assert "packed weights" in names and "not measured" not in row
+    assert re.search(r" \d+\.\d\d MB +\d+\.\d KB$", row)
     assert "short run: published figures need 1024 runs and 60 s" == note
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from edge_runtime.bundle import ModelFile, Signature, TensorSpec
 from edge_runtime.engines import installed_engines, open_engine
 from edge_runtime.errors import EngineError
+from edge_runtime.native import build
 from tests.tiny_models import TinyBundle, largest_difference, tiny_integer_program
 
 pytestmark = pytest.mark.skipif(
@@ -118,3 +121,32 @@ def test_errors_print_nothing(
         open_engine("executorch", dataclasses.replace(model, path=path, bytes=2000))
 
     assert ("", "") == capfd.readouterr()
+
+
+def test_the_log_is_shared_in_silence(tmp_path: Path) -> None:
+    """Beside executorch's own package, errors keep their reasons; stderr is empty."""
+    pytest.importorskip("executorch.runtime", reason="it needs torch")
+    (tmp_path / "cut.pte").write_bytes(b"\x00\x00\x00\x00ET12")
+    program = (
+        "import ctypes, sys; from edge_runtime.native import build;"
+        "library = ctypes.CDLL(str(build.build()));"
+        "library.tiedge_error.restype = library.tiedge_load.restype = ctypes.c_char_p;"
+        "library.tiedge_load(sys.argv[1].encode(), 1, b'');"
+        "before = library.tiedge_error();"
+        "from export.quiet import quiet\n"
+        "with quiet(): import executorch.extension.pybindings.portable_lib\n"
+        "assert library.tiedge_load(sys.argv[1].encode(), 1, b'') is None;"
+        "assert before == library.tiedge_error();"
+        "print(before.decode())"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "cut.pte")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("the program cannot be loaded (Error::")
+    assert ": " in done.stdout
+
+
+def test_the_interface_names_no_source_folder() -> None:
+    """The compiled file holds no path of the sources that it was made from."""
+    assert str(build.SOURCE.parent).encode() not in build.build().read_bytes()

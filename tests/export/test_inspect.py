@@ -260,6 +260,19 @@ def test_refuses_a_bundle_that_does_not_exist(capsys, name):
     assert capsys.readouterr().err.startswith(f"tiedge inspect: {name}: no such bundle")
 
 
+@pytest.mark.parametrize(
+    "name", ["gone.tflite", "gone.PTE", "gone.safetensors", "no-such-folder/bundle"]
+)
+def test_refuses_a_path_that_leads_nowhere(capsys, name):
+    """What can only be a path is not called a bundle."""
+    assert 1 == tiedge.main(["inspect", name])
+    assert (
+        f"tiedge inspect: {name}: no such file, expected the path of a bundle, a model"
+        " file or a checkpoint, or the name of a ready-made bundle; check the path\n"
+        == capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize("ending", [".tflite", ".pte"])
 def test_a_damaged_file_is_one_line(tmp_path, capsys, ending):
     """A file whose first offset leads nowhere is refused with the way out."""

@@ -11,10 +11,13 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import Tensor, nn
 
 from edge_runtime.errors import EngineError, SharingError
+from edge_runtime.file_cost import FileCost
 from export.audit import audit
 from export.file_finding import (
     NOT_ASKED,
+    Cost,
     Outside,
+    cost_line,
     find_cost,
     find_outside,
     finding_lines,
@@ -259,6 +262,13 @@ def test_memory_is_measured_on_request(model_format: str, tmp_path: Path) -> Non
     n_uses = 4 if model_format == "tflite" else 2
     assert 0.9 <= packed / (n_uses * WIDTH**2 * 4) <= 1.3
     assert 10**7 < peak < 10**9
+
+
+def test_small_sizes_are_told_in_kilobytes() -> None:
+    """A few kilobytes are not rounded to no megabyte."""
+    line = cost_line(Cost("litert", FileCost(12_300, 85_320_000), ""))
+
+    assert "packed weights 12.3 KB, peak memory 85.32 MB on litert" == line
 
 
 def test_a_cost_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
