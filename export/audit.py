@@ -40,8 +40,8 @@ __all__ = [
     "SharingReport",
     "SourceWeight",
     "audit",
-    "audit_stored",
     "report_by_hash",
+    "self_contained",
     "sharing_table",
 ]
 
@@ -82,27 +82,10 @@ def audit(
     format. Raises BundleError on a damaged file, SharingError on an unknown format
     and on a file whose weights lie in another one.
     """
-    file = _self_contained(data, format, where)
+    file = self_contained(data, format, where)
     decoded_by_source = [_candidate(constant, source) for constant in file.constants]
     weights = [_Weight(s.name, tuple(np.shape(s.values))) for s in source]
     return _report(decoded_by_source, weights, file.entry_points)
-
-
-def audit_stored(
-    data: bytes,
-    format: str,
-    stored: Mapping[str, Sequence[str]],
-    shapes: Mapping[str, tuple[int, ...]],
-    where: str | None = None,
-) -> SharingReport:
-    """Return the report of a file whose source is known by hashes alone.
-
-    `stored` maps each weight of the source to the SHA-256 of the constants that held
-    it when the file was exported, the one that is no duplicate first. Errors are those
-    of `audit`.
-    """
-    file = _self_contained(data, format, where)
-    return report_by_hash(file.entry_points, file.constants, stored, shapes)
 
 
 def report_by_hash(
@@ -111,7 +94,11 @@ def report_by_hash(
     stored: Mapping[str, Sequence[str]],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> SharingReport:
-    """Return the report of constants; the rest is as for `audit_stored`."""
+    """Return the report of constants whose source is known by hashes alone.
+
+    `stored` maps each weight of the source to the SHA-256 of the constants that held
+    it when the file was exported, the one that is no duplicate first.
+    """
     names = list(stored)
     holders: dict[str, dict[int, Match]] = {}
     for index, name in enumerate(names):
@@ -125,8 +112,8 @@ def report_by_hash(
     return _report(candidates, weights, entry_points)
 
 
-def _self_contained(data: bytes, format: str, where: str | None) -> StoredFile:
-    """Return what a file holds; SharingError where weights lie in another one."""
+def self_contained(data: bytes, format: str, where: str | None) -> StoredFile:
+    """Return what a file holds; errors are those of `audit`."""
     file = read_stored(data, format, where)
     if file.external:
         raise SharingError(

@@ -13,6 +13,7 @@ from edge_runtime.device import NOT_MEASURED
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import TiedgeError
 from edge_runtime.file_cost import EntryPoints, FileCost, measure_file, size_text
+from export.sharing_report import stored_line
 from export.survey import Survey
 
 
@@ -80,7 +81,8 @@ def signatures_of(model: ModelFile) -> EntryPoints:
 
 def finding_lines(survey: Survey, outside: Outside, cost: Cost) -> list[str]:
     """Return what stands beside the sharing report, a line each."""
-    lines = [_stored_line(survey), _outside_line(survey, outside)]
+    stored = stored_line(survey.report, survey.stored_as)
+    lines = [stored, _outside_line(survey, outside)]
     if survey.file.delegates:
         lines.append(f"delegates: {', '.join(survey.file.delegates)}")
     for backend, n_bytes in _hidden(survey).items():
@@ -92,14 +94,6 @@ def finding_lines(survey: Survey, outside: Outside, cost: Cost) -> list[str]:
     if cost is not NOT_ASKED:
         lines.append(cost_line(cost))
     return lines
-
-
-def _stored_line(survey: Survey) -> str:
-    counts: Counter[str] = Counter()
-    for weight in survey.report.weights:
-        counts[survey.stored_as[weight.name]] += weight.unique_bytes
-    kinds = [f"{kind} {n_bytes:,}" for kind, n_bytes in counts.most_common()]
-    return f"stored as: {', '.join(kinds) or 'no weights'}"
 
 
 def _outside_line(survey: Survey, outside: Outside) -> str:

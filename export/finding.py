@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import ModelFile, Sharing
 from edge_runtime.errors import SharingError
-from export.audit import audit_stored
+from export.audit import report_by_hash, self_contained
 from export.sharing_report import SharingReport
 from export.transfer import compressed_bytes
 
@@ -24,7 +24,10 @@ class Finding:
     model: ModelFile
     compressed_bytes: int
     report: SharingReport | None
-    """None where what reads the format is not installed."""
+    """None where what reads the format is not installed; its uses stand in the order
+    of bundle.json's entry points."""
+    stored_as: Mapping[str, str]
+    """Weight name to its precision in words, as far as was read."""
 
     @property
     def shown(self) -> SharingReport | Sharing:
@@ -63,19 +66,32 @@ class Finding:
 
 
 def find(bundle: Bundle, model: ModelFile) -> Finding:
-    """Read one model file of a bundle, without the source; errors as `audit_stored`."""
+    """Read one model file of a bundle, without the source; errors as `audit`."""
     data = model.path.read_bytes()
     if model.format == "tflite" and find_spec("ai_edge_litert") is None:
-        return Finding(model, compressed_bytes(data), None)
+        return Finding(model, compressed_bytes(data), None, {})
     name = model.path.name
-    report = audit_stored(
-        data,
-        model.format,
+    file = self_contained(data, model.format, str(model.path))
+    report = report_by_hash(
+        _ordered(file.entry_points, model),
+        file.constants,
         {weight.name: weight.stored.get(name, ()) for weight in bundle.fingerprint},
         {weight.name: weight.shape for weight in bundle.fingerprint},
-        str(model.path),
     )
-    return Finding(model, compressed_bytes(data), report)
+    kinds = {c.sha256: c.views[0].stored_as for c in file.constants if c.views}
+    stored_as = {
+        name: kinds[hashes[0]] for name, hashes in report.stored.items() if hashes
+    }
+    return Finding(model, compressed_bytes(data), report, stored_as)
+
+
+def _ordered(found: Sequence[str], model: ModelFile) -> list[str]:
+    """Return a file's entry points in bundle.json's order; the formats have their own.
+
+    Those that bundle.json lacks come last.
+    """
+    listed = [signature.name for signature in model.signatures]
+    return sorted(found, key=lambda n: listed.index(n) if n in listed else len(listed))
 
 
 def byte_counts(sharing: SharingReport | Sharing) -> dict[str, int]:

@@ -13,6 +13,7 @@ from export.sharing_report import (
     SharingReport,
     sharing_summary,
     sharing_table,
+    stored_line,
     uses_legend,
 )
 from export.transfer import COMPRESSED_LEGEND
@@ -46,8 +47,7 @@ def bundle_lines(
         if cost is not NOT_ASKED:
             lines.append(f"  {cost_line(cost)}")
     lines.append("")
-    read = [finding.report for finding in findings if finding.report is not None]
-    lines += dict.fromkeys(uses_legend(report) for report in read)
+    lines += _uses_legends(findings)
     if with_weights:
         lines.append(DISTINCT_LEGEND)
     lines.append(COMPRESSED_LEGEND)
@@ -60,6 +60,18 @@ def bundle_lines(
     if not with_weights:
         lines.append("weight by weight: --weights")
     return lines
+
+
+def _uses_legends(findings: Sequence[Finding]) -> list[str]:
+    """Return what uses count: one line, or one for each file where they differ."""
+    legends = {
+        finding.model.path.name: uses_legend(finding.report)
+        for finding in findings
+        if finding.report is not None
+    }
+    if len(set(legends.values())) <= 1:
+        return list(dict.fromkeys(legends.values()))
+    return [f"{name}: {legend}" for name, legend in legends.items()]
 
 
 def _identity(bundle: Bundle) -> list[str]:
@@ -90,12 +102,14 @@ def _model_lines(finding: Finding, with_weights: bool) -> list[str]:
         lines.append(f"  {_recorded(finding)}")
     else:
         lines += [f"  {line}" for line in sharing_summary(finding.report)]
+        lines.append(f"  {stored_line(finding.report, finding.stored_as)}")
     lines += [f"  {_parity_line(parity)}" for parity in model.parity]
     lines += [f"  {_metric_line(metric)}" for metric in model.metrics]
     if with_weights:
         table = [_recorded(finding)]
         if finding.report is not None:
             table = sharing_table(finding.report).splitlines()
+            table.append(stored_line(finding.report, finding.stored_as))
         lines += [f"  {line}" for line in table]
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,6 +147,16 @@ def uses_legend(report: SharingReport) -> str:
         "uses: how many operators read the weight in one run of"
         f" {'/'.join(entry_points)}"
     )
+
+
+def stored_line(report: SharingReport, stored_as: Mapping[str, str]) -> str:
+    """Return the bytes of weights by precision; `stored_as` maps a weight to its."""
+    counts: Counter[str] = Counter()
+    for weight in report.weights:
+        if weight.name in stored_as:
+            counts[stored_as[weight.name]] += weight.unique_bytes
+    kinds = [f"{kind} {n_bytes:,}" for kind, n_bytes in counts.most_common() if n_bytes]
+    return f"stored as: {', '.join(kinds) or 'no weights'}"
 
 
 def _duplicate_lines(duplicates: Sequence[DuplicateConstant]) -> list[str]:

@@ -4,7 +4,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_runtime.bundle_parts import SharedWeight
 from edge_runtime.errors import BundleError, SharingError
-from export.audit import SourceWeight, audit, audit_stored, sharing_table
+from export.audit import (
+    SourceWeight,
+    audit,
+    report_by_hash,
+    self_contained,
+    sharing_table,
+)
 from export.survey import survey
 from export.tflite_rewrite import deduplicate
 from tests.export.broken_sharing import add_constant, rewritten, with_own_copies
@@ -276,7 +282,8 @@ def test_hashes_alone_give_the_same_report(data, model_format, kind):
     """Without the source, the hashes that the audit noted lead to the same figures."""
     full = audit(data(), model_format, source(kind))
     shapes = {weight.name: weight.shape for weight in full.weights}
-    again = audit_stored(data(), model_format, full.stored, shapes)
+    file = self_contained(data(), model_format, None)
+    again = report_by_hash(file.entry_points, file.constants, full.stored, shapes)
 
     assert full.weights == again.weights
     assert full.duplicate_bytes == again.duplicate_bytes

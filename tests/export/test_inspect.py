@@ -131,7 +131,7 @@ def test_json_counts_uses_per_run_and_in_all(bundle, capsys):
 
 
 def test_prints_a_summary(bundle, capsys):
-    """Identity, then four lines for each file, then what the numbers mean, once."""
+    """Identity, then five lines for each file, then what the numbers mean, once."""
     assert 0 == run([str(bundle)])
     lines = capsys.readouterr().out.splitlines()
 
@@ -145,13 +145,14 @@ def test_prints_a_summary(bundle, capsys):
         " compressed",
         "  weights: 3,296 unique bytes, 3,296 stored, 0 duplicate",
         "  most used: shared.weight, 1/2 times",
+        "  stored as: float32 3,296",
         "  parity on litert 2.3.0: relative error 1e-07, identical, 8 inputs",
         "  psnr_db 30.6 (module 30.65) on litert",
         "",
         "uses: how many operators read the weight in one run of depth_1/depth_2",
         COMPRESSED_LEGEND,
         "relative error: max |file − module| / max |module|, of the worst output",
-    ] == lines[place : place + 9]
+    ] == lines[place : place + 10]
     assert "weight by weight: --weights" == lines[-1]
     assert len(lines) < 30
 
@@ -171,6 +172,35 @@ def test_prints_every_weight_on_demand(bundle, capsys):
     ):
         assert part in text
     assert "--weights" not in text
+
+
+def test_uses_stand_in_the_order_of_bundle_json(bundle, capsys):
+    """Entry points come as bundle.json has them, in whichever order a file does."""
+    manifest = read_manifest(bundle)
+    for row in manifest["models"]:
+        row["signatures"].reverse()
+    contents = {p.name: p.read_bytes() for p in bundle.glob("tiny.*")}
+    write_bundle(bundle, manifest, contents)
+
+    assert 0 == run([str(bundle)])
+    text = capsys.readouterr().out
+    assert 2 == text.count("  most used: shared.weight, 2/1 times\n")
+    assert 1 == text.count("one run of depth_2/depth_1\n") == text.count("uses: ")
+
+
+def test_uses_that_differ_name_their_file(bundle, capsys):
+    """Files with entry points in different orders have a line each."""
+    manifest = read_manifest(bundle)
+    manifest["models"][1]["signatures"].reverse()
+    contents = {p.name: p.read_bytes() for p in bundle.glob("tiny.*")}
+    write_bundle(bundle, manifest, contents)
+
+    assert 0 == run([str(bundle)])
+    text = capsys.readouterr().out
+    count = "uses: how many operators read the weight in one run of"
+    first, second = (row["path"] for row in manifest["models"])
+    assert f"{first}: {count} depth_1/depth_2\n" in text
+    assert f"{second}: {count} depth_2/depth_1\n" in text
 
 
 def test_a_summary_names_duplicates(bundle, capsys):
