@@ -37,6 +37,8 @@ NOT_DECIDING = (
     "checkpoint_report",
     "comparison_modules",
     "dial_results",
+    "file_finding",
+    "finding",
     "inspection_json",
     "inspection_text",
     "measured_run",
