@@ -56,7 +56,8 @@ class Entry:
     """Typical inputs; they set the ranges of static int8, which all entries then need.
     Without any, int8 is dynamic."""
     held_out: Sequence[Inputs] = ()
-    """Inputs to compare on; without, numbers like the example's are drawn."""
+    """Inputs to compare on; without, numbers are drawn as those of example and
+    calibration spread."""
     outputs: Sequence[str] = ()
     """Names; without, y0, y1, …"""
     states: Sequence[State] = ()
@@ -237,7 +238,8 @@ def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoin
     if isinstance(entry.example, Mapping):
         example = by_parameter(name, entry.module, example)
     given = [fitting(name, example, inputs) for inputs in entry.held_out]
-    fresh = given or [drawn_like(example, rng) for _ in range(N_FRESH)]
+    typical = [fitting(name, example, inputs) for inputs in entry.calibration or ()]
+    fresh = given or [drawn_like([example, *typical], rng) for _ in range(N_FRESH)]
     results = outputs_of(name, entry.module, example)
     _check_whole(name, entry, example, results)
     names = entry.outputs or [f"y{i}" for i in range(len(results))]
@@ -258,9 +260,7 @@ def _entry_point(name: str, entry: Entry, rng: np.random.Generator) -> EntryPoin
             spec_of(n, values) for n, values in zip(names, results, strict=True)
         ),
         held_out=(example, *fresh),
-        calibration=tuple(
-            fitting(name, example, inputs) for inputs in entry.calibration or ()
-        ),
+        calibration=tuple(typical),
     )
 
 

@@ -133,16 +133,17 @@ def fitting(where: str, example: Arrays, inputs: Inputs) -> Arrays:
     return found
 
 
-def drawn_like(example: Arrays, rng: np.random.Generator) -> Arrays:
-    """Return numbers drawn like the example's: as they spread, whole ones in range."""
+def drawn_like(known: Sequence[Arrays], rng: np.random.Generator) -> Arrays:
+    """Return numbers drawn like known inputs: as they spread, whole ones in range."""
     drawn = {}
-    for key, values in example.items():
+    for key, example in known[0].items():
+        values = np.stack([inputs[key] for inputs in known])
         if values.dtype.kind in "iub":
-            low, high = int(values.min(initial=0)), int(values.max(initial=0))
-            drawn[key] = rng.integers(low, high + 1, values.shape).astype(values.dtype)
+            low, high = int(values.min()), int(values.max())
+            drawn[key] = rng.integers(low, high + 1, example.shape).astype(values.dtype)
         else:
             spread = float(values.std()) or 1.0
-            noise = rng.normal(float(values.mean()), spread, values.shape)
+            noise = rng.normal(float(values.mean()), spread, example.shape)
             drawn[key] = noise.astype(values.dtype)
     return drawn
 

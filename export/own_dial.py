@@ -45,7 +45,8 @@ class Dial:
     calibration: Sequence[Mapping[str, Tensor]] = ()
     """Typical inputs; they set the ranges of static int8, one for all steps."""
     held_out: Sequence[Mapping[str, Tensor]] = ()
-    """Inputs to compare on; without, numbers like the example's are drawn."""
+    """Inputs to compare on; without, numbers are drawn as those of example and
+    calibration spread."""
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -109,8 +110,8 @@ def dial_points(dial: Dial, rng: np.random.Generator) -> DialPoints:
         depths=depths,
     )
     given = [fitting("held_out", asked, inputs) for inputs in dial.held_out]
-    fresh = given or [drawn_like(asked, rng) for _ in range(N_FRESH)]
     typical = [fitting("calibration", asked, inputs) for inputs in dial.calibration]
+    fresh = given or [drawn_like([asked, *typical], rng) for _ in range(N_FRESH)]
     proved = (asked, *fresh)
     points = with_inputs((before, step, after), loop, proved, typical)
     return DialPoints(points, loop, proved)
