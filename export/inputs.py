@@ -69,13 +69,16 @@ def arrays_of(where: str, inputs: Inputs, *, narrow: bool = True) -> Arrays:
 def by_parameter(where: str, module: nn.Module, inputs: Arrays) -> Arrays:
     """Return inputs that were given by name in the order of forward's parameters.
 
-    Raises ModuleError where a name is none of them, or one is left out.
+    A single input may have a name of its own. Raises ModuleError where another one's
+    name is none of the parameters, or one is left out.
     """
     parameters = inspect.signature(module.forward).parameters.values()
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
         return inputs
     names = [one.name for one in parameters]
     n_needed = sum(one.default is inspect.Parameter.empty for one in parameters)
+    if len(inputs) == 1 and n_needed <= 1:
+        return inputs
     takes = names[: max(n_needed, len(inputs))]
     if set(inputs) != set(takes):
         raise ModuleError(

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 
+from export.prepare import VIEWS
 from export.ranges import extremes
 
 SMALLEST_SCALE = 2.0**-24
@@ -95,7 +96,7 @@ def _becomes_integer(node: Node) -> bool:
 
 
 def _adds_between(node: Node) -> bool:
-    """Return whether a node adds a bias, one per channel, between two convolutions.
+    """Return whether a node adds a computed bias, one per channel, between two maps.
 
     In float it costs three more passes over what it is added to, which comes out of
     int8 and goes into int8 again.
@@ -110,10 +111,17 @@ def _adds_between(node: Node) -> bool:
     return (
         large.target in BIASED
         and len(large.users) == 1
+        and not _is_constant(small)  # it stays float where another operator reads it
         and small.meta["val"].numel() <= large.meta["val"].shape[1]
         and bool(readers)
         and all(reader.target in BIASED for reader in readers)
     )
+
+
+def _is_constant(node: Node) -> bool:
+    if node.target in VIEWS:
+        return _is_constant(node.all_input_nodes[0])
+    return node.op == "get_attr"
 
 
 def part_rectifiers(graph: GraphModule) -> None:

@@ -65,6 +65,10 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
         ]
     examples = {e.name: _arguments(e, e.held_out[0]) for e in plan.entry_points}
     graphs = prepare({e.name: (e.module, examples[e.name]) for e in plan.entry_points})
+    channels_last = {}
+    for name, graph in graphs.items():
+        prefer(graph, CHANNELS_FIRST)
+        channels_last[name] = take_channels_last(graph, examples[name])
     if widened:
         from export.pte_weights import narrow_graph
 
@@ -74,10 +78,6 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
         kept = read_in_two_forms(graphs.values())
         for graph in graphs.values():
             keep_in_program(graph, kept, integers=precision != "fp32")
-    channels_last = {}
-    for name, graph in graphs.items():
-        prefer(graph, CHANNELS_FIRST)
-        channels_last[name] = take_channels_last(graph, examples[name])
     with quiet():
         try:
             programs = {}
