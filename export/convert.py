@@ -18,7 +18,7 @@ from edge_runtime.bundle_reader import NAME
 from edge_runtime.errors import ModuleError, SettingError
 from export.inputs import Inputs, arrays_of, by_parameter, drawn_like, fitting, spec_of
 from export.interrupt import Say, heeding
-from export.order import FORMATS, PRECISIONS, USUAL_PRECISIONS, Order
+from export.order import FORMATS, OWN_RECIPE, PRECISIONS, USUAL_PRECISIONS, Order
 from export.output_folder import check_output
 from export.own_dial import Dial, dial_points
 from export.pack import export_bundle
@@ -201,7 +201,7 @@ def own_plan(
             "picture": None,
             "speech": None,
             "source": {
-                "recipe": "convert",
+                "recipe": OWN_RECIPE,
                 "settings": {"seed": seed},
                 "revision": None,
                 "weights_sha256": weights_sha256(source),

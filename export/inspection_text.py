@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import Metric, ModelFile, Parity, TensorSpec
+from edge_runtime.bundle_parts import Metric, ModelFile, Parity, Source, TensorSpec
 from export.distinct import DISTINCT_LEGEND
 from export.file_finding import NOT_ASKED, Cost, cost_line
 from export.finding import Finding
+from export.order import OWN_RECIPE
 from export.sharing_report import (
     SharingReport,
     sharing_summary,
@@ -80,13 +81,20 @@ def _identity(bundle: Bundle) -> list[str]:
     revision = f", revision {source.revision}" if source.revision else ""
     return [
         f"{bundle.name}: {bundle.summary}",
-        f"task {bundle.task}{offered}; {source.unique_parameters:,} parameters of"
-        f" recipe {source.recipe}, step {source.step}{revision};"
+        f"task {bundle.task}{offered}; {source.unique_parameters:,} parameters"
+        f"{_origin(source)}{revision};"
         f" tiedge {bundle.tiedge_version}",
         f"licence: code {bundle.licence.code}; weights {bundle.licence.weights};"
         f" data {', '.join(bundle.licence.data)}",
         f"trained on: {', '.join(bundle.training_data)}",
     ]
+
+
+def _origin(source: Source) -> str:
+    """Return which training weights come from; nothing for a module of one's own."""
+    if source.recipe == OWN_RECIPE:
+        return ""
+    return f" of recipe {source.recipe}, step {source.step}"
 
 
 def _model_lines(finding: Finding, with_weights: bool) -> list[str]:

@@ -21,6 +21,10 @@ READERS = ("safetensors", "soundfile")
 """Packages that read checkpoints and recordings."""
 
 
+OWN_RECIPE = "convert"
+"""What stands in a bundle in a recipe's place where modules are the user's own."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What an export is to make."""
