@@ -304,7 +304,7 @@ def test_a_signal_that_ends_a_verb_lets_it_tidy_up(
     verb: Callable[[Callable[..., int]], str], number: signal.Signals, tmp_path: Path
 ) -> None:
     """No temporary file stays behind, and the handlers are as before."""
-    before = signal.getsignal(number)
+    outside = signal.signal(number, signal.SIG_DFL)  # nohup has one ignored
 
     def interrupted(_: Sequence[str]) -> int:
         with replacing(tmp_path / "a.png") as temporary:
@@ -312,11 +312,15 @@ def test_a_signal_that_ends_a_verb_lets_it_tidy_up(
             signal.raise_signal(number)
         return 0
 
-    with pytest.raises(SystemExit) as caught:
-        tiedge.main([verb(interrupted)])
+    try:
+        with pytest.raises(SystemExit) as caught:
+            tiedge.main([verb(interrupted)])
+        after = signal.getsignal(number)
+    finally:
+        signal.signal(number, outside)
 
     assert (128 + number, []) == (caught.value.code, list(tmp_path.iterdir()))
-    assert before == signal.getsignal(number)
+    assert after == signal.SIG_DFL
 
 
 def test_an_ignored_signal_stays_ignored(

@@ -217,9 +217,7 @@ def test_digits_card_states_vocabulary_and_choice(
     plan = plan_of(checkpoint(tmp_path, "digits", recipe, recipe.network()))
 
     assert written in plan.card
-    assert "A run keeps the weights of its last step" in (
-        plan.card
-    )
+    assert "A run keeps the weights of its last step" in (plan.card)
 
 
 @needs_data
