@@ -20,6 +20,11 @@ Inputs = Mapping[str, Tensor] | Sequence[Tensor]
 """Tensors by name, or in order: those are named x0, x1, …"""
 
 LARGEST_INT32 = 2**31 - 1
+BY_PLACE = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
+"""Parameters that a traced module gets its inputs by."""
 
 WAY_OUT = {
     "float64": "; call .float()",
@@ -75,8 +80,9 @@ def by_parameter(where: str, module: nn.Module, inputs: Arrays) -> Arrays:
     parameters = inspect.signature(module.forward).parameters.values()
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
         return inputs
-    names = [one.name for one in parameters]
-    n_needed = sum(one.default is inspect.Parameter.empty for one in parameters)
+    taken = [one for one in parameters if one.kind in BY_PLACE]
+    names = [one.name for one in taken]
+    n_needed = sum(one.default is inspect.Parameter.empty for one in taken)
     if len(inputs) == 1 and n_needed <= 1:
         return inputs
     takes = names[: max(n_needed, len(inputs))]
@@ -111,11 +117,12 @@ def _array(where: str, key: str, tensor: Tensor, narrow: bool) -> NDArray[Any]:
         )
     if values.dtype != np.int64 or not narrow:
         return values
-    if np.abs(values).max() > LARGEST_INT32:
-        raise ModuleError(
-            f"{what} holds {np.abs(values).max()}; the engines take whole numbers up to"
-            f" {LARGEST_INT32}"
-        )
+    for extreme in (int(values.min()), int(values.max())):
+        if abs(extreme) > LARGEST_INT32:
+            raise ModuleError(
+                f"{what} holds {extreme}; the engines take whole numbers up to"
+                f" {LARGEST_INT32}"
+            )
     return values.astype(np.int32)
 
 

@@ -12,6 +12,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import ModuleError, SettingError
 from export.convert import Entry, State, convert
+from export.inputs import by_parameter
 
 
 class Tagger(nn.Module):
@@ -339,6 +340,22 @@ def test_inputs_are_bound_by_their_names(tmp_path: Path) -> None:
     with open_engine("litert", bundle.models[0]) as engine:
         (found,) = engine.run("forward", {"a": a.numpy(), "b": b.numpy()}).values()
     np.testing.assert_allclose(module(a, b).detach().numpy(), found, rtol=0, atol=1e-5)
+
+
+class Lenient(Difference):
+    """Takes settings that nobody gives, as many published models do."""
+
+    def forward(
+        self, a: Tensor, b: Tensor, *, scale: float = 1.0, **_: object
+    ) -> Tensor:
+        return super().forward(a, b) * scale
+
+
+def test_settings_of_forward_are_no_inputs() -> None:
+    """Only what is handed in by place has to be in the example."""
+    known = {"b": np.zeros(1), "a": np.ones(1)}
+
+    assert ["a", "b"] == list(by_parameter("own", Lenient(), known))
 
 
 class Cell(nn.Module):

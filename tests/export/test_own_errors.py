@@ -251,6 +251,11 @@ def test_outputs_that_cannot_be_had(
             " to 2147483647",
         ),
         (
+            Entry(Wide(), (torch.full((1, 4), -(2**63)),)),
+            "forward: input 'x0' holds -9223372036854775808; the engines take whole"
+            " numbers up to 2147483647",
+        ),
+        (
             Entry(Wide(), (torch.full((1, 4), 70_000),)),
             "forward: output 0 is another one for int64 inputs than for int32, which"
             " the engines take; keep what it computes within 32 bits",
