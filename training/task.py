@@ -24,6 +24,9 @@ class Task(ABC):
     gentle: tuple[str, ...] = ()
     """Weights with one of these in their name learn at a tenth of the rate."""
 
+    kernels: tuple[str, ...] = ()
+    """Weights with one of these in their name are Muon's where `muon_rate` is set."""
+
     @abstractmethod
     def __init__(self, recipe: Recipe, data: Path | None) -> None: ...
 

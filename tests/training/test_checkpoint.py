@@ -65,12 +65,12 @@ def test_state_comes_back(tmp_path: Path) -> None:
     module, optimizer = trained()
     average = {name: value * 0.5 for name, value in module.state_dict().items()}
     progress = Progress(step=5, best_score=0.1 + 0.2, best_step=4)
-    save_state(tmp_path, module, average, optimizer, progress)
+    save_state(tmp_path, module, average, [optimizer], progress)
     other = network()
     other_average = {name: value.clone() for name, value in other.state_dict().items()}
     other_optimizer = torch.optim.Adam(other.parameters())
 
-    actual = load_state(tmp_path, other, other_average, other_optimizer)
+    actual = load_state(tmp_path, other, other_average, [other_optimizer])
 
     assert progress == actual
     for name, value in module.state_dict().items():
@@ -86,11 +86,11 @@ def test_state_of_other_weights_is_refused(tmp_path: Path) -> None:
     """An optimizer that moves fewer weights than the run's did cannot go on."""
     module, optimizer = trained()
     average = dict(module.state_dict())
-    save_state(tmp_path, module, average, optimizer, Progress(1, 0.0, 1))
+    save_state(tmp_path, module, average, [optimizer], Progress(1, 0.0, 1))
     fewer = torch.optim.Adam(module[1].parameters())
 
     with pytest.raises(CheckpointError) as caught:
-        load_state(tmp_path, module, average, fewer)
+        load_state(tmp_path, module, average, [fewer])
 
     assert (
         f"{tmp_path / STATE_FILE}: the run trains other weights than this command;"
@@ -101,11 +101,11 @@ def test_state_of_other_weights_is_refused(tmp_path: Path) -> None:
 def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
     """A run does not go on with another width; the line says how it does."""
     module, optimizer = trained()
-    save_state(tmp_path, module, {}, optimizer, Progress(1, 0.0, 1))
+    save_state(tmp_path, module, {}, [optimizer], Progress(1, 0.0, 1))
     wide = network(width=5)
 
     with pytest.raises(CheckpointError) as caught:
-        load_state(tmp_path, wide, {}, torch.optim.Adam(wide.parameters()))
+        load_state(tmp_path, wide, {}, [torch.optim.Adam(wide.parameters())])
 
     assert (
         f"{tmp_path / STATE_FILE}: weight '0.weight' is (3, 4), the network's is"

@@ -22,6 +22,7 @@ class DenoiseRecipe(Recipe):
     steps: int = 30_000
     batch: int = 6
     learning_rate: float = 1.5e-3
+    muon_rate: float = 0.02
     validate_steps: int = 2000
     channels: int = 48
     """Width of the network."""

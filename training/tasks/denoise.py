@@ -29,6 +29,7 @@ class DenoiseTask(Task):
     gentle = ("body.bias",)
     """At the full rate, Adam drives the biases of later steps so far below zero that
     their ReLUs close before the shared kernels are of use to them."""
+    kernels = ("body.first", "body.second")
 
     def __init__(self, recipe: DenoiseRecipe, data: Path | None) -> None:
         self.recipe = recipe
