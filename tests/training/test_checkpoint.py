@@ -94,7 +94,7 @@ def test_state_of_other_weights_is_refused(tmp_path: Path) -> None:
 
     assert (
         f"{tmp_path / STATE_FILE}: the run trains other weights than this command;"
-        " resume with the same freeze=" == str(caught.value)
+        " resume with the same freeze= and muon_rate=" == str(caught.value)
     )
 
 
@@ -116,7 +116,7 @@ def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_state_says_where_the_run_stands(tmp_path: Path) -> None:
     """The step can be asked for alone; a state without one is no state."""
     module, optimizer = trained()
-    save_state(tmp_path, module, {}, optimizer, Progress(5, 0.0, 1))
+    save_state(tmp_path, module, {}, [optimizer], Progress(5, 0.0, 1))
     other = tmp_path / "other"
     other.mkdir()
     save_file({"network.a": torch.zeros(1)}, other / STATE_FILE)
