@@ -7,6 +7,7 @@ from typing import NamedTuple
 from training.recipe import Recipe
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
+from training.recipes.superres import SuperresRecipe
 
 
 class Offer(NamedTuple):
@@ -21,6 +22,7 @@ class Offer(NamedTuple):
 RECIPES = {
     "denoise": Offer(DenoiseRecipe, "training.tasks.denoise:DenoiseTask"),
     "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),
+    "superres": Offer(SuperresRecipe, "training.tasks.superres:SuperresTask"),
 }
 
 __all__ = ["RECIPES", "Offer"]
