@@ -27,6 +27,14 @@ SPEECH_SIGNATURE = "step"
 CARD = "CARD.md"
 _CHANNELS = 3
 
+Kind = tuple[str, tuple[int, ...]]
+"""Type and shape of a tensor."""
+
+_NUMBER: Kind = ("float32", (1, 1, 1, 1))
+"""A control that scales with the picture's values."""
+_PLACE: Kind = ("int32", (1,))
+"""A control that chooses from a list."""
+
 
 def check_names(
     file: str,
@@ -92,19 +100,19 @@ def check_picture(
             f"the depths on offer {_listed(depths)}",
         )
     for depth, radius in picture.radius_px.items():
-        if 2 * radius + picture.multiple_px > picture.tile_px:
+        if 2 * radius + picture.multiple_px > min(picture.tile_px):
             raise refusal(
                 file,
                 f"picture.radius_px.{depth}",
                 f"{radius}",
                 f"room for tiles that overlap: at most (tile_px − multiple_px) / 2 ="
-                f" {(picture.tile_px - picture.multiple_px) // 2}",
+                f" {(min(picture.tile_px) - picture.multiple_px) // 2}",
             )
     for place, model in _placed("models", models):
         offered = calls(model)
         _check_dial(file, place, offered, depths)
         for below, signature in _placed(f"{place}.signatures", offered):
-            _check_picture_signature(file, below, signature, picture.tile_px)
+            _check_picture_signature(file, below, signature, picture)
 
 
 def _check_dial(
@@ -122,21 +130,28 @@ def _check_dial(
 
 
 def _check_picture_signature(
-    file: str, place: str, signature: Signature, tile_px: int
+    file: str, place: str, signature: Signature, picture: PictureSpec
 ) -> None:
-    _check_tensor_names(file, f"{place}.inputs", signature.inputs, "picture", "sigma")
-    _check_tensor_names(file, f"{place}.outputs", signature.outputs, "restored")
-    picture, sigma = signature.inputs
-    if picture.name != "picture":
-        raise refusal(file, f"{place}.inputs", "sigma, picture", "picture, sigma")
-    for below, tensor in (
-        (f"{place}.inputs[0]", picture),
-        (f"{place}.outputs[0]", signature.outputs[0]),
+    rows, columns = picture.tile_px
+    scale = picture.scale
+    tile = (1, rows, columns, _CHANNELS)
+    inputs: dict[str, Kind] = {"picture": ("float32", tile)}
+    if picture.sigma is not None:
+        inputs["sigma"] = _NUMBER
+    if picture.strength is not None:
+        inputs["strength"] = _NUMBER
+    if picture.looks:
+        inputs["look"] = _PLACE
+    restored = (1, rows * scale, columns * scale, _CHANNELS)
+    for below, tensors, expected in (
+        (f"{place}.inputs", signature.inputs, inputs),
+        (f"{place}.outputs", signature.outputs, {"restored": ("float32", restored)}),
     ):
-        if tensor.layout != PICTURE_LAYOUT:
-            raise refusal(file, f"{below}.layout", tensor.layout, PICTURE_LAYOUT)
-        _check_tensor(file, below, tensor, (1, tile_px, tile_px, _CHANNELS))
-    _check_tensor(file, f"{place}.inputs[1]", sigma, (1, 1, 1, 1))
+        _check_tensor_names(file, below, tensors, *expected)
+        for at, tensor in _placed(below, tensors):
+            _check_tensor(file, at, tensor, expected[tensor.name])
+            if tensor.shape != _PLACE[1] and tensor.layout != PICTURE_LAYOUT:
+                raise refusal(file, f"{at}.layout", tensor.layout, PICTURE_LAYOUT)
 
 
 def check_speech(
@@ -176,7 +191,8 @@ def _check_step(
         below = f"{place}.{side}"
         _check_tensor_names(file, below, tensors, *(name for name, _ in expected))
         for at, tensor in _placed(below, tensors):
-            _check_tensor(file, at, tensor, dict(expected)[tensor.name])
+            kind = ("float32", dict(expected)[tensor.name])
+            _check_tensor(file, at, tensor, kind)
 
 
 def check_states(file: str, states: Sequence[StateSpec]) -> None:
@@ -206,15 +222,13 @@ def _check_tensor_names(
         raise refusal(file, place, _listed(found), _listed(expected))
 
 
-def _check_tensor(
-    file: str, place: str, tensor: TensorSpec, shape: tuple[int, ...]
-) -> None:
-    if (tensor.dtype, tensor.shape) != ("float32", shape):
+def _check_tensor(file: str, place: str, tensor: TensorSpec, expected: Kind) -> None:
+    if (tensor.dtype, tensor.shape) != expected:
         raise refusal(
             file,
             f'{place} "{tensor.name}"',
             f"{tensor.dtype} {tensor.shape}",
-            f"float32 {shape}",
+            f"{expected[0]} {expected[1]}",
         )
 
 

@@ -245,11 +245,19 @@ class StateSpec:
 
 
 @dataclass(frozen=True)
-class PictureSpec:
-    """How a picture is cut for the network, and which noise it was made for."""
+class Interval:
+    """What a number may be, both ends included."""
 
-    tile_px: int
-    """Side of the square that one run takes."""
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """How a picture is cut for the network, and what else the network is told."""
+
+    tile_px: tuple[int, int]
+    """Rows and columns of the rectangle that one run takes."""
 
     multiple_px: int
     """Tiles start at multiples of this; sides are padded to one."""
@@ -257,10 +265,17 @@ class PictureSpec:
     radius_px: Mapping[int, int]
     """Depth to how far an output pixel sees."""
 
-    sigma_minimum: float
-    """In units of 255."""
+    scale: int
+    """Output pixels per input pixel, along either axis."""
 
-    sigma_maximum: float
+    sigma: Interval | None
+    """Noise levels it was made for, in units of 255; None where it takes none."""
+
+    strength: Interval | None
+    """How much it may do, 0 being nothing; None where it takes no strength."""
+
+    looks: tuple[str, ...]
+    """What it can make of a picture; none where there is no choice."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from edge_runtime.bundle_parts import (
     DTYPE_BYTES,
     Fingerprint,
+    Interval,
     Licence,
     ListedFile,
     Metric,
@@ -100,24 +101,40 @@ def read_state(field: Field) -> StateSpec:
 def read_picture(field: Field) -> PictureSpec:
     """Return the picture constants."""
     fields = field.object(
-        "tile_px", "multiple_px", "radius_px", "sigma_minimum", "sigma_maximum"
+        "tile_px", "multiple_px", "radius_px", "scale", "sigma", "strength", "looks"
     )
-    spec = PictureSpec(
-        tile_px=fields["tile_px"].positive(),
-        multiple_px=fields["multiple_px"].positive(),
-        radius_px=_read_radii(fields["radius_px"]),
-        sigma_minimum=fields["sigma_minimum"].number(minimum=0.0),
-        sigma_maximum=fields["sigma_maximum"].number(minimum=0.0),
-    )
-    if spec.tile_px % spec.multiple_px or spec.tile_px == spec.multiple_px:
+    sides = fields["tile_px"].list_of(Field.positive)
+    multiple_px = fields["multiple_px"].positive()
+    if len(sides) != 2 or any(
+        side % multiple_px or side == multiple_px for side in sides
+    ):
         fields["tile_px"].refuse(
-            f"twice multiple_px = {spec.multiple_px}, or a larger multiple"
+            f"rows and columns, each twice multiple_px = {multiple_px}, or a larger"
+            " multiple"
         )
-    if spec.sigma_minimum > spec.sigma_maximum:
-        fields["sigma_minimum"].refuse(
-            f"at most sigma_maximum = {spec.sigma_maximum:g}"
-        )
-    return spec
+    looks = fields["looks"].list_of(Field.text)
+    if len(set(looks)) < len(looks):
+        fields["looks"].refuse("different looks")
+    return PictureSpec(
+        tile_px=(sides[0], sides[1]),
+        multiple_px=multiple_px,
+        radius_px=_read_radii(fields["radius_px"]),
+        scale=fields["scale"].positive(),
+        sigma=fields["sigma"].or_null(_read_interval),
+        strength=fields["strength"].or_null(_read_interval),
+        looks=looks,
+    )
+
+
+def _read_interval(field: Field) -> Interval:
+    fields = field.object("minimum", "maximum")
+    interval = Interval(
+        minimum=fields["minimum"].number(minimum=0.0),
+        maximum=fields["maximum"].number(minimum=0.0),
+    )
+    if interval.minimum > interval.maximum:
+        fields["minimum"].refuse(f"at most maximum = {interval.maximum:g}")
+    return interval
 
 
 def _read_radii(field: Field) -> dict[int, int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, PictureSpec, find_bundle
+from edge_runtime.bundle_parts import Interval
 from edge_runtime.engine import Engine
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import BundleError, PictureError, SettingError
@@ -36,15 +37,15 @@ class Span:
     keep_to: int
     """First pixel after those kept."""
 
-    @property
-    def in_picture(self) -> slice:
-        """What is kept, as a place in the picture."""
-        return slice(self.keep_from, self.keep_to)
+    def in_picture(self, scale: int = 1) -> slice:
+        """Return what is kept, as a place in a picture `scale` times as large."""
+        return slice(self.keep_from * scale, self.keep_to * scale)
 
-    @property
-    def in_tile(self) -> slice:
-        """What is kept, as a place in the tile."""
-        return slice(self.keep_from - self.start, self.keep_to - self.start)
+    def in_tile(self, scale: int = 1) -> slice:
+        """Return what is kept, as a place in a tile `scale` times as large."""
+        start = self.start * scale
+        kept = self.in_picture(scale)
+        return slice(kept.start - start, kept.stop - start)
 
 
 def padded_px(length_px: int, tile_px: int, multiple_px: int) -> int:
@@ -80,58 +81,83 @@ class ImageFilter:
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
         self.bundle = bundle
         self.engine = engine
-        self._spec = require_picture(bundle)
+        self.spec = require_picture(bundle)
 
     def apply(
-        self, picture: NDArray[np.float32], sigma: float, depth: int | None = None
+        self,
+        picture: NDArray[np.float32],
+        sigma: float | None = None,
+        depth: int | None = None,
+        *,
+        strength: float | None = None,
+        look: str | None = None,
     ) -> NDArray[np.float32]:
-        """Return the restored picture, (Y, X, 3) in 0–1, of a (Y, X, 3) picture.
+        """Return the picture that the network makes of a (Y, X, 3) picture, in 0–1.
 
         `picture` is on the scale 0–1; noise may reach beyond it. `sigma` is the
-        noise's standard deviation in units of 255; `depth` is one on offer, the
-        deepest if None. The result equals one run of the network on the whole
+        noise's standard deviation in units of 255, for None estimated from the
+        picture; `depth` is one on offer, the deepest if None; `strength` is the
+        greatest if None, and `look` the first on offer. The result is `scale` times
+        as large as the picture, and equals one run of the network on the whole
         picture, mirrored at the bottom and right up to a multiple of `multiple_px`
         and to at least one tile. Memory beside the two pictures is that of one tile.
 
         Raises PictureError for another shape, type or a value that is not finite,
-        SettingError for a sigma or a depth that the bundle does not offer.
+        SettingError for a setting that the bundle does not offer.
         """
         _check_picture(picture)
-        self.check_sigma(sigma)
         depth = self.checked_depth(depth)
+        if sigma is None and self.spec.sigma is not None:
+            sigma = self.estimate_sigma(picture)
+        controls = self._controls(sigma, strength, look)
         n_rows, n_columns, _ = picture.shape
-        restored = np.empty(picture.shape, np.float32)  # (Y, X, 3)
-        for row in self._spans(n_rows, depth):
-            for column in self._spans(n_columns, depth):
+        scale = self.spec.scale
+        result = np.empty((n_rows * scale, n_columns * scale, N_CHANNELS), np.float32)
+        for row in self._spans(0, n_rows, depth):
+            for column in self._spans(1, n_columns, depth):
                 tile = self._cut(picture, row.start, column.start)
-                result = self._run(tile, sigma, depth)
-                kept = result[row.in_tile, column.in_tile]
-                restored[row.in_picture, column.in_picture] = kept
-        return restored
+                inputs = {"picture": tile[np.newaxis], **controls}
+                (made,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
+                kept = made[row.in_tile(scale), column.in_tile(scale)]
+                result[row.in_picture(scale), column.in_picture(scale)] = kept
+        return result
 
     def n_tiles(self, n_rows: int, n_columns: int, depth: int) -> int:
         """Return in how many runs of the network a picture is restored."""
-        return len(self._spans(n_rows, depth)) * len(self._spans(n_columns, depth))
+        return len(self._spans(0, n_rows, depth)) * len(
+            self._spans(1, n_columns, depth)
+        )
 
     def estimate_sigma(self, picture: NDArray[np.float32]) -> float:
         """Return the noise level to restore a picture with, judged from it alone.
 
         `picture` is as for `apply`. The estimate is that of `noise_level`, moved into
-        what the bundle offers. Raises PictureError for too few pixels to judge.
+        what the bundle offers. Raises PictureError for too few pixels to judge,
+        SettingError for a bundle that takes no noise level.
         """
         _check_picture(picture)
-        spec = self._spec
+        offered = self._offered("sigma", self.spec.sigma)
         sigma = estimate_sigma(picture)
-        return min(max(sigma, spec.sigma_minimum), spec.sigma_maximum)
+        return min(max(sigma, offered.minimum), offered.maximum)
 
-    def check_sigma(self, sigma: float) -> None:
+    def check_sigma(self, sigma: float | None) -> None:
         """Raise SettingError for a noise level that the bundle does not offer."""
-        spec = self._spec
-        if not spec.sigma_minimum <= sigma <= spec.sigma_maximum:
-            raise SettingError(
-                f"{self.bundle.name}: sigma is {sigma:g}, expected"
-                f" {spec.sigma_minimum:g} to {spec.sigma_maximum:g}"
-            )
+        self._within("sigma", sigma, self.spec.sigma)
+
+    def check_strength(self, strength: float | None) -> None:
+        """Raise SettingError for a strength that the bundle does not offer."""
+        self._within("strength", strength, self.spec.strength)
+
+    def check_look(self, look: str | None) -> None:
+        """Raise SettingError for a look that the bundle does not offer."""
+        if look is None or look in self.spec.looks:
+            return
+        offered = " ".join(self.spec.looks)
+        raise SettingError(
+            f"{self.bundle.name}: look is {look}, expected one of {offered}"
+            if offered
+            else f"{self.bundle.name}: takes no look; leave it out"
+        )
 
     def checked_depth(self, depth: int | None) -> int:
         """Return the depth, the deepest for None; SettingError if it is not offered."""
@@ -159,9 +185,44 @@ class ImageFilter:
     ) -> None:
         self.close()
 
-    def _spans(self, length_px: int, depth: int) -> list[Span]:
-        spec = self._spec
-        return spans(length_px, spec.tile_px, spec.radius_px[depth], spec.multiple_px)
+    def _controls(
+        self, sigma: float | None, strength: float | None, look: str | None
+    ) -> dict[str, NDArray[Any]]:
+        """Return what the network is told beside the picture, by name."""
+        self.check_sigma(sigma)
+        self.check_strength(strength)
+        self.check_look(look)
+        spec = self.spec
+        told: dict[str, NDArray[Any]] = {}
+        if sigma is not None:
+            told["sigma"] = np.full((1, 1, 1, 1), sigma / PICTURE_PEAK, np.float32)
+        if spec.strength is not None:
+            value = spec.strength.maximum if strength is None else strength
+            told["strength"] = np.full((1, 1, 1, 1), value, np.float32)
+        if spec.looks:
+            place = 0 if look is None else spec.looks.index(look)
+            told["look"] = np.array([place], np.int32)
+        return told
+
+    def _within(self, name: str, value: float | None, found: Interval | None) -> None:
+        if value is None:
+            return
+        offered = self._offered(name, found)
+        if not offered.minimum <= value <= offered.maximum:
+            raise SettingError(
+                f"{self.bundle.name}: {name} is {value:g}, expected"
+                f" {offered.minimum:g} to {offered.maximum:g}"
+            )
+
+    def _offered(self, name: str, found: Interval | None) -> Interval:
+        if found is None:
+            raise SettingError(f"{self.bundle.name}: takes no {name}; leave it out")
+        return found
+
+    def _spans(self, axis: int, length_px: int, depth: int) -> list[Span]:
+        spec = self.spec
+        tile_px, radius_px = spec.tile_px[axis], spec.radius_px[depth]
+        return spans(length_px, tile_px, radius_px, spec.multiple_px)
 
     def _cut(
         self, picture: NDArray[np.float32], row: int, column: int
@@ -171,22 +232,12 @@ class ImageFilter:
         A tile holds more of the picture than is missing beside it, or all of the
         picture, so mirroring the tile is mirroring the picture.
         """
-        side = self._spec.tile_px
-        tile = picture[row : row + side, column : column + side]  # (Y, X, 3)
-        below, right = side - tile.shape[0], side - tile.shape[1]
+        rows, columns = self.spec.tile_px
+        tile = picture[row : row + rows, column : column + columns]  # (Y, X, 3)
+        below, right = rows - tile.shape[0], columns - tile.shape[1]
         if below == right == 0:
             return tile
         return np.pad(tile, ((0, below), (0, right), (0, 0)), "symmetric")
-
-    def _run(
-        self, tile: NDArray[np.float32], sigma: float, depth: int
-    ) -> NDArray[np.float32]:
-        """Return the network's answer to one tile, both (Y, X, 3)."""
-        level = np.full((1, 1, 1, 1), sigma / PICTURE_PEAK, np.float32)
-        inputs = {"picture": tile[np.newaxis], "sigma": level}
-        restored: NDArray[np.float32]
-        (restored,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
-        return restored
 
 
 def open_filter(

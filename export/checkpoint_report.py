@@ -13,7 +13,7 @@ from edge_runtime.bundle_parts import SharedWeight
 from export.sharing_report import SharingReport
 from training.denoiser import UNSHUFFLE_PX
 from training.report import sharing_report
-from training.trained import TrainedDenoiser, TrainedTranscriber, open_checkpoint
+from training.trained import Trained, TrainedDenoiser, TrainedUpscaler, open_checkpoint
 from training.transcriber import TranscriberStep
 
 
@@ -61,7 +61,7 @@ def checkpoint_report(folder: Path) -> SharingReport:
 
 
 def _entry_points(
-    trained: TrainedDenoiser | TrainedTranscriber,
+    trained: Trained,
 ) -> Mapping[str, Callable[[], object]]:
     """Return what runs the module as each entry point of an exported file does."""
     if isinstance(trained, TrainedDenoiser):
@@ -69,6 +69,12 @@ def _entry_points(
         sigma = torch.zeros(1, 1, 1, 1)
         return {
             f"depth_{depth}": partial(trained.network.at_depth, picture, sigma, depth)
+            for depth in trained.recipe.depths
+        }
+    if isinstance(trained, TrainedUpscaler):
+        small = torch.zeros(1, 3, 8, 8)
+        return {
+            f"depth_{depth}": partial(trained.network.at_depth, small, depth)
             for depth in trained.recipe.depths
         }
     step = TranscriberStep(trained.network, trained.recipe.chunk_frames)

@@ -213,23 +213,23 @@ FIELDS = [
     _wrong_field(("depths",), [], "empty", "at least one depth"),
     _wrong_field(
         ("picture", "tile_px"),
-        33,
-        "33",
-        "twice multiple_px = 2, or a larger multiple",
+        [32, 33],
+        "[32, 33]",
+        "rows and columns, each twice multiple_px = 2, or a larger multiple",
         schema_sees_it=False,
     ),
     Malformed(
         ("picture", "multiple_px"),
         32,
-        "picture.tile_px is 32, expected twice multiple_px = 32, or a larger multiple"
-        f"{AGAIN}",
+        "picture.tile_px is [32, 32], expected rows and columns, each twice multiple_px"
+        f" = 32, or a larger multiple{AGAIN}",
         schema_sees_it=False,
     ),
     _wrong_field(
-        ("picture", "sigma_minimum"),
+        ("picture", "sigma", "minimum"),
         60,
         "60",
-        "at most sigma_maximum = 55",
+        "at most maximum = 55",
         schema_sees_it=False,
     ),
     _wrong_field(("picture", "radius_px"), {"01": 8}, '{"01": 8}', "depths as keys"),
@@ -517,11 +517,22 @@ CROSS_CHECKS = [
         "BXYC",
         f"models[0].signatures[0].inputs[0].layout is BXYC, expected BYXC{AGAIN}",
     ),
+    _wrong_field(
+        ("picture", "looks"), ["soft", "soft"], '["soft", "soft"]', "different looks"
+    ),
     Malformed(
-        (*SIGNATURE, "inputs"),
-        picture_signatures((1,), 32)[0]["inputs"][::-1],
-        "models[0].signatures[0].inputs is sigma, picture, expected picture, sigma"
-        f"{AGAIN}",
+        ("picture", "looks"),
+        ["soft", "sharp"],
+        "models[0].signatures[0].inputs is picture, sigma, expected picture, sigma,"
+        f" look{AGAIN}",
+        schema_sees_it=False,
+    ),
+    Malformed(
+        ("picture", "scale"),
+        2,
+        'models[0].signatures[0].outputs[0] "restored" is float32 (1, 32, 32, 3),'
+        f" expected float32 (1, 64, 64, 3){AGAIN}",
+        schema_sees_it=False,
     ),
     Malformed(
         (*SIGNATURE, "outputs", 0, "name"),

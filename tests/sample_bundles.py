@@ -78,17 +78,25 @@ def model(path: str, signatures: list[Json], **changes: Any) -> Json:
     }
 
 
-def picture_signatures(depths: tuple[int, ...], tile_px: int) -> list[Json]:
+def picture_signatures(
+    depths: tuple[int, ...],
+    tile_px: int,
+    scale: int = 1,
+    told: list[Json] | None = None,
+) -> list[Json]:
+    """Return `depth_N` for each depth; `told` stands in the place of `sigma`."""
     shape = (1, tile_px, tile_px, 3)
+    larger = (1, scale * tile_px, scale * tile_px, 3)
+    others = [tensor("sigma", (1, 1, 1, 1), "BYXC")] if told is None else told
     return [
         {
             "name": f"depth_{depth}",
             "depth": depth,
             "inputs": [
                 tensor("picture", shape, "BYXC", minimum=-1.0, maximum=2.0),
-                tensor("sigma", (1, 1, 1, 1), "BYXC"),
+                *others,
             ],
-            "outputs": [tensor("restored", shape, "BYXC", minimum=0.0, maximum=1.0)],
+            "outputs": [tensor("restored", larger, "BYXC", minimum=0.0, maximum=1.0)],
         }
         for depth in depths
     ]
@@ -202,11 +210,13 @@ def picture_manifest(
         models or [model("sample.tflite", signatures)],
         depths=list(depths),
         picture={
-            "tile_px": tile_px,
+            "tile_px": [tile_px, tile_px],
             "multiple_px": 2,
             "radius_px": {str(depth): radius for depth, radius in radii.items()},
-            "sigma_minimum": 0.0,
-            "sigma_maximum": 55.0,
+            "scale": 1,
+            "sigma": {"minimum": 0.0, "maximum": 55.0},
+            "strength": None,
+            "looks": [],
         },
     )
 

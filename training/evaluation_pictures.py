@@ -1,4 +1,4 @@
-"""How well noise is taken out of pictures whose clean form is known."""
+"""How good the pictures are that a network makes, where the best ones are known."""
 
 from __future__ import annotations
 
@@ -14,53 +14,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle_parts import Interval
 from edge_runtime.errors import PictureError, SettingError
-from edge_runtime.noise_level import estimate_sigma
-from edge_runtime.pictures import add_noise, psnr_db, read_picture, to_8_bits
+from edge_runtime.pictures import read_picture, to_8_bits
 from edge_runtime.progress import Progress
-from training.scikit_image import check_size, non_local_means, require, ssim
+from training.problems import Peer, Problem
+from training.scikit_image import check_size, require, ssim
 
 MILLISECONDS_PER_SECOND = 1000
-PROTOCOLS = ("published", "camera")
 
-Restorer = Callable[[NDArray[np.float32], float, int], NDArray[np.float32]]
-"""Noisy picture, (Y, X, 3), its sigma in units of 255, and a depth to (Y, X, 3)."""
+Restorer = Callable[..., NDArray[np.float32]]
+"""Called with a picture, (Y, X, 3), `depth=`, and what the network is told by name."""
 
 
 @dataclass(frozen=True)
 class PictureWork:
-    """A denoiser at work, whatever runs it."""
+    """A picture network at work, whatever runs it, and what it offers."""
 
     restore: Restorer
     depths: tuple[int, ...]
-    """Those on offer, shallowest first."""
-    sigma_minimum: float
-    """In units of 255."""
-    sigma_maximum: float
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The noise that is added to the clean pictures."""
-
-    sigma: float
-    """Standard deviation in units of 255."""
-    protocol: str = "published"
-    """`published` leaves values unclipped in float, `camera` rounds to 8 bits."""
-    seed: int = 0
-    """With a picture's place in the list, the seed of its noise."""
-    blind: bool = False
-    """Whether the denoiser is told an estimate instead of `sigma`."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Another denoiser, measured on the same noisy pictures."""
-
-    name: str
-    version: str
-    restore: Callable[[NDArray[np.float32], float], NDArray[np.float32]]
-    """Noisy picture, (Y, X, 3), and sigma in units of 255 to (Y, X, 3)."""
+    """Shallowest first."""
+    scale: int = 1
+    """Output pixels per input pixel, along either axis."""
+    sigma: Interval | None = None
+    """Noise levels, in units of 255; None where it takes none."""
 
 
 @dataclass(frozen=True)
@@ -72,50 +49,45 @@ class Score:
     ms: float
 
 
-def peers() -> tuple[Peer, ...]:
-    """Return the denoisers that the installed packages offer."""
-    return (Peer("non-local means (scikit-image)", require(), non_local_means),)
-
-
 def evaluate_pictures(
     work: PictureWork,
     paths: Sequence[Path],
     depths: Sequence[int],
-    noise: Noise,
+    problem: Problem,
     beside: Sequence[Peer] = (),
 ) -> dict[str, Any]:
     """Return the mean quality over pictures, at the last of `depths`.
 
-    Keys: n_pictures, psnr_db, ssim, noisy_psnr_db, ms, and rows: one per picture, or
-    one per depth where there are several; `beside` has one row per peer. Quality is
-    that of the result rounded to 8 bits, as for the noisy picture; a PSNR of None
-    means equal to the last bit. Pictures of odd size are measured whole. Each step
-    is told on stderr.
+    Keys: n_pictures, psnr_db, ssim, the problem's key for the quality without a
+    network, ms, and rows: one per picture, or one per depth where there are several;
+    `beside` has one row per peer. Quality is that of the result rounded to 8 bits; a
+    PSNR of None means equal to the last bit. Each step is told on stderr.
 
-    Raises SettingError for a depth or a sigma that is not on offer, PictureError for
-    a picture that cannot be read or is too small; all before the first is measured.
+    Raises SettingError for a depth that is not on offer, PictureError for a picture
+    that cannot be read or is too small; all before the first is measured.
     """
     require()
-    _check(work, depths, noise)
+    _check(work, depths)
     for path in paths:  # a fiftieth of the work, and a bad picture costs no more
         check_size(str(path), read_picture(path))
     pictures = []
     scores: dict[int | str, list[Score]] = defaultdict(list)
     with Progress(len(paths)) as progress:
         for index, path in enumerate(paths):
-            row, found = _measure(work, path, index, depths, noise, beside)
+            row, found = _measure(work, path, index, depths, problem, beside)
             pictures.append(row | _figures([found[depths[-1]]]))
             for key, score in found.items():
                 scores[key].append(score)
             progress.step(f"{path.name}: {found[depths[-1]].psnr_db:.2f} dB")
-    noisy = _mean([row["noisy_psnr_db"] for row in pictures])
+    key = problem.untouched
+    untouched = _mean([row[key] for row in pictures])
     for row in pictures:
-        row["noisy_psnr_db"] = _finite(row["noisy_psnr_db"])
+        row[key] = _finite(row[key])
     per_depth = [{"depth": depth, **_figures(scores[depth])} for depth in depths]
     result = {
         "n_pictures": len(paths),
         **_figures(scores[depths[-1]]),
-        "noisy_psnr_db": _finite(noisy),
+        key: _finite(untouched),
         "rows": per_depth if len(depths) > 1 else pictures,
     }
     if beside:
@@ -126,18 +98,13 @@ def evaluate_pictures(
     return result
 
 
-def _check(work: PictureWork, depths: Sequence[int], noise: Noise) -> None:
+def _check(work: PictureWork, depths: Sequence[int]) -> None:
     for depth in depths:
         if depth not in work.depths:
             raise SettingError(
                 f"depth: found {depth}, expected one of"
                 f" {' '.join(map(str, work.depths))}"
             )
-    if not work.sigma_minimum <= noise.sigma <= work.sigma_maximum:
-        raise SettingError(
-            f"sigma: found {noise.sigma:g}, expected {work.sigma_minimum:g} to"
-            f" {work.sigma_maximum:g}"
-        )
 
 
 def _measure(
@@ -145,43 +112,37 @@ def _measure(
     path: Path,
     index: int,
     depths: Sequence[int],
-    noise: Noise,
+    problem: Problem,
     beside: Sequence[Peer],
 ) -> tuple[dict[str, Any], dict[int | str, Score]]:
     """Return the row of one picture and its scores, by depth and by peer."""
-    clean = read_picture(path)
-    clip = noise.protocol == "camera"
-    noisy = add_noise(clean, noise.sigma, (noise.seed, index), clip=clip)
-    sigma = noise.sigma
-    row: dict[str, Any] = {
-        "path": str(path),
-        "noisy_psnr_db": psnr_db(clean, to_8_bits(noisy)),
-    }
     try:
-        if noise.blind:
-            sigma = float(
-                np.clip(estimate_sigma(noisy), work.sigma_minimum, work.sigma_maximum)
-            )
-            row["sigma_estimate"] = round(sigma, 3)
-        scores: dict[int | str, Score] = {}
-        for depth in depths:
-            scores[depth] = _score(clean, partial(work.restore, noisy, sigma, depth))
-        for peer in beside:
-            restore = partial(peer.restore, noisy, noise.sigma)
-            scores[peer.name] = _score(clean, restore)
+        posed = problem.pose(read_picture(path), index)
+        untouched = problem.psnr_db(posed.wanted, problem.without(posed))
+        row = {"path": str(path), problem.untouched: untouched, **posed.facts}
+        makers: dict[int | str, Callable[[], NDArray[np.float32]]] = {
+            depth: partial(work.restore, posed.given, depth=depth, **posed.told)
+            for depth in depths
+        }
+        makers |= {peer.name: partial(peer.restore, posed) for peer in beside}
+        scores = {
+            key: _score(problem, posed.wanted, make) for key, make in makers.items()
+        }
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
     return row, scores
 
 
 def _score(
-    clean: NDArray[np.uint8], restore: Callable[[], NDArray[np.float32]]
+    problem: Problem,
+    wanted: NDArray[np.uint8],
+    make: Callable[[], NDArray[np.float32]],
 ) -> Score:
     started = time.perf_counter()
-    restored = restore()
+    made = make()
     ms = (time.perf_counter() - started) * MILLISECONDS_PER_SECOND
-    rounded = to_8_bits(restored)
-    return Score(psnr_db(clean, rounded), ssim(clean, rounded), ms)
+    rounded = to_8_bits(made)
+    return Score(problem.psnr_db(wanted, rounded), ssim(wanted, rounded), ms)
 
 
 def _figures(scores: Sequence[Score]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.frame_budget import FrameBudget, calm_seconds
-from edge_runtime.image_filter import ImageFilter, require_picture
+from edge_runtime.image_filter import ImageFilter
 
 MILLISECONDS_PER_SECOND = 1000
 SIGMA = 25.0
@@ -30,8 +30,8 @@ def paced_run(
 
     From `busy[0]` to `busy[1]` seconds another process computes without a pause.
     """
-    side = require_picture(image_filter.bundle).tile_px
-    frame = np.random.default_rng(0).random((side, side, 3), np.float32)
+    rows, columns = image_filter.spec.tile_px
+    frame = np.random.default_rng(0).random((rows, columns, 3), np.float32)
     calm = calm_seconds(
         lambda depth: image_filter.apply(frame, SIGMA, depth),
         image_filter.bundle.depths,

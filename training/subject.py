@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.bundle import BUNDLES, MANIFEST, Bundle, ModelFile, find_bundle
+from edge_runtime.bundle_parts import Interval
 from edge_runtime.bundle_reader import NAME
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
@@ -135,8 +136,8 @@ def _bundle_work(bundle: Bundle, engine: Engine) -> PictureWork | Reader:
     return PictureWork(
         ImageFilter(bundle, engine).apply,
         bundle.depths,
-        bundle.picture.sigma_minimum,
-        bundle.picture.sigma_maximum,
+        bundle.picture.scale,
+        bundle.picture.sigma,
     )
 
 
@@ -177,15 +178,18 @@ def _open_checkpoint(choice: Choice, folder: Path) -> Iterator[Subject]:
 def _checkpoint_work(folder: Path) -> PictureWork | Reader:
     from edge_runtime.front_end import FrontEnd
     from training.network_reader import network_reader
-    from training.network_restorer import network_restorer
-    from training.trained import TrainedDenoiser, open_checkpoint
+    from training.network_restorer import denoiser_restorer, upscaler_restorer
+    from training.scaling import SCALE
+    from training.trained import TrainedDenoiser, TrainedUpscaler, open_checkpoint
 
     trained = open_checkpoint(folder)
     if isinstance(trained, TrainedDenoiser):
         return PictureWork(
-            network_restorer(trained.network),
+            denoiser_restorer(trained.network),
             trained.recipe.depths,
-            0.0,
-            trained.recipe.sigma_max,
+            sigma=Interval(0.0, trained.recipe.sigma_max),
         )
+    if isinstance(trained, TrainedUpscaler):
+        restore = upscaler_restorer(trained.network)
+        return PictureWork(restore, trained.recipe.depths, SCALE)
     return network_reader(trained.network, FrontEnd(), trained.recipe.vocabulary)

@@ -13,10 +13,13 @@ from edge_runtime.errors import CheckpointError
 from training.checkpoint import load_into, read_weights
 from training.denoiser import Denoiser
 from training.recipe import restore
+from training.recipes import RECIPES
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
+from training.recipes.superres import SuperresRecipe
 from training.record import read_record
 from training.transcriber import TranscriberNetwork
+from training.upscaler import Upscaler
 
 
 @dataclass(frozen=True)
@@ -35,23 +38,38 @@ class TrainedTranscriber:
     network: TranscriberNetwork
 
 
-def open_checkpoint(folder: Path) -> TrainedDenoiser | TrainedTranscriber:
+@dataclass(frozen=True)
+class TrainedUpscaler:
+    """A `superres` checkpoint."""
+
+    recipe: SuperresRecipe
+    network: Upscaler
+
+
+Trained = TrainedDenoiser | TrainedTranscriber | TrainedUpscaler
+
+
+def open_checkpoint(folder: Path) -> Trained:
     """Return what a checkpoint folder holds, with its weights, out of training.
 
     Raises CheckpointError where it cannot be read, names a recipe that there is not,
     or has weights that do not fit it.
     """
     record = read_record(folder)
-    trained: TrainedDenoiser | TrainedTranscriber
+    trained: Trained
     if record["recipe"] == "denoise":
         denoise = restore(DenoiseRecipe, record["settings"], folder)
         trained = TrainedDenoiser(denoise, denoise.network())
     elif record["recipe"] == "digits":
         digits = restore(DigitsRecipe, record["settings"], folder)
         trained = TrainedTranscriber(digits, digits.network())
+    elif record["recipe"] == "superres":
+        superres = restore(SuperresRecipe, record["settings"], folder)
+        trained = TrainedUpscaler(superres, superres.network())
     else:
         raise CheckpointError(
-            f"{folder}: recipe {record['recipe']!r}, expected one of denoise digits"
+            f"{folder}: recipe {record['recipe']!r}, expected one of"
+            f" {' '.join(RECIPES)}"
         )
     load_into(trained.network, read_weights(folder), folder)
     trained.network.eval()

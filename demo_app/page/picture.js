@@ -39,8 +39,8 @@ function offerBundle() {
   }
   element("picture-summary").textContent = bundle.summary;
   offerDepths(bundle.depths);
-  element("sigma").min = bundle.sigma_minimum;
-  element("sigma").max = bundle.sigma_maximum;
+  element("sigma").min = bundle.picture.sigma.minimum;
+  element("sigma").max = bundle.picture.sigma.maximum;
   showSigma();
   run();
 }

@@ -21,7 +21,6 @@ from edge_runtime.image_filter import (
     SIGMA,
     ImageFilter,
     open_filter,
-    require_picture,
 )
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.pictures import (
@@ -71,8 +70,7 @@ class Pace:
         if not 0 < fps < float("inf"):
             raise SettingError(f"fps: found {fps:g}, expected a number over 0")
         self.fps = fps
-        side = require_picture(image_filter.bundle).tile_px
-        tile = np.zeros((side, side, N_CHANNELS), np.float32)
+        tile = np.zeros((*image_filter.spec.tile_px, N_CHANNELS), np.float32)
         self._filter = image_filter
         self._budget = FrameBudget(
             1 / fps,

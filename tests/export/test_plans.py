@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from edge_runtime.bundle_parts import Loop
 from edge_runtime.errors import DataError
 from edge_runtime.front_end import FrontEnd
 from edge_runtime.pictures import PICTURE_PEAK
@@ -16,6 +15,8 @@ from export.plan import Plan, source_facts, source_weights, weights_sha256
 from export.plans import plan_of
 from export.plans.denoise import N_CALIBRATION, TILE_PX, loop_parts
 from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
+from export.plans.repeated import repeated_loop
+from export.plans.superres import upscaler_parts
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
 from training.data import data_folder
@@ -23,7 +24,9 @@ from training.denoiser import Denoiser
 from training.recipe import Recipe
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
+from training.recipes.superres import SuperresRecipe
 from training.transcriber import TranscriberStep
+from training.upscaler import Upscaler
 
 DEPTHS = (1, 2, 4)
 
@@ -58,7 +61,7 @@ def test_the_loop_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) 
     """Head, steps and tail on rows and columns first: the same picture, clipped."""
     picture = 2.0 * torch.rand(1, 16, 16, 3) - 0.5
     sigma = torch.full((1, 1, 1, 1), 0.1)
-    loop = Loop("head", "step", "tail", "stream", "position", "exit", DEPTHS)
+    loop = repeated_loop(DEPTHS)
     parts = loop_parts(denoiser, tile_px=16, sigma_max=55.0)
     asked = {"picture": picture.numpy(), "sigma": sigma.numpy()}
 
@@ -68,6 +71,24 @@ def test_the_loop_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) 
     found = torch.from_numpy(run_modules(parts, loop, asked)[depth]["restored"])
 
     torch.testing.assert_close(expected.permute(0, 2, 3, 1), found, rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_loop_is_the_upscaler_at_that_depth(depth: int) -> None:
+    """Head, steps and tail on rows and columns first: the same picture, clipped."""
+    torch.manual_seed(0)
+    network = spread(Upscaler(4, DEPTHS))
+    picture = 2.0 * torch.rand(1, 8, 8, 3) - 0.5
+    parts = upscaler_parts(network, tile_px=8)
+    asked = {"picture": picture.numpy()}
+
+    with torch.no_grad():
+        expected = network.at_depth(picture.permute(0, 3, 1, 2), depth).clamp(0.0, 1.0)
+    found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
+
+    torch.testing.assert_close(
+        expected.permute(0, 2, 3, 1), torch.from_numpy(found), rtol=0.0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -151,6 +172,23 @@ def test_denoise_is_proved_on_what_it_was_not_calibrated_on(
     assert not seen & {
         tile["picture"].tobytes() for tile in denoise_plan.entry_points[0].held_out
     }
+
+
+@needs_data
+def test_superres_takes_small_tiles(tmp_path: Path) -> None:
+    """Tiles are halved photographs; the file gives back twice as many pixels."""
+    recipe = SuperresRecipe(channels=4, depths=(1, 2), depth_weights=(1.0, 1.0))
+    plan = plan_of(checkpoint(tmp_path, "superres", recipe, recipe.network()))
+    head, _, tail = plan.entry_points
+    (restored,) = tail.outputs
+
+    assert ("picture",) == tuple(tensor.name for tensor in head.inputs)
+    assert restored.shape == (1, 256, 256, 3)
+    assert {(1, 128, 128, 3)} == {tile["picture"].shape for tile in head.calibration}
+    assert (2, None) == (
+        plan.facts["picture"]["scale"],
+        plan.facts["picture"]["sigma"],
+    )
 
 
 @needs_data

@@ -515,8 +515,9 @@ def test_a_damaged_checkpoint_is_one_line(
         " (6, 13, 3, 3)"
     ) == refused(capsys, checkpoint)
     record.write_text(json.dumps(told | {"recipe": "paint"}))
-    assert f"{checkpoint}: recipe 'paint', expected one of denoise digits" == refused(
-        capsys, checkpoint
+    assert (
+        f"{checkpoint}: recipe 'paint', expected one of denoise digits superres"
+        == refused(capsys, checkpoint)
     )
     record.unlink()
     assert f"{record}: no checkpoint can be read here: No such file or directory" in (

@@ -9,34 +9,39 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from edge_runtime.bundle_parts import Interval
 from edge_runtime.errors import PictureError, SettingError
 from edge_runtime.pictures import add_noise, list_pictures, psnr_db, read_picture
 from edge_runtime.pictures import to_8_bits as rounded
-from training.evaluation_pictures import (
-    Noise,
-    Peer,
-    PictureWork,
-    evaluate_pictures,
-    peers,
-)
+from training.evaluation_pictures import PictureWork, evaluate_pictures
+from training.problems import Denoising, Noise, Peer
 from training.scikit_image import non_local_means, ssim
 
 Picture = NDArray[np.float32]
 
 
-def unchanged(picture: Picture, sigma: float, depth: int) -> Picture:
+OFFERED = Interval(0.0, 55.0)
+
+
+def unchanged(picture: Picture, *, sigma: float, depth: int) -> Picture:
     return picture
 
 
 def work(restore: object = unchanged) -> PictureWork:
-    return PictureWork(restore, (1, 2), 0.0, 55.0)  # type: ignore[arg-type]
+    return PictureWork(restore, (1, 2), sigma=OFFERED)  # type: ignore[arg-type]
+
+
+def noise(
+    sigma: float, protocol: str = "published", seed: int = 0, *, blind: bool = False
+) -> Denoising:
+    return Denoising(Noise(sigma, protocol, seed, blind), OFFERED)
 
 
 def test_figures_are_means_over_pictures(photos: Path) -> None:
     """PSNR is that of each picture rounded to 8 bits, with noise of its own seed."""
     paths = list_pictures(photos)
 
-    found = evaluate_pictures(work(), paths, (2,), Noise(25.0, seed=3))
+    found = evaluate_pictures(work(), paths, (2,), noise(25.0, seed=3))
 
     clean = [read_picture(path) for path in paths]
     noisy = [add_noise(c, 25, (3, i), clip=False) for i, c in enumerate(clean)]
@@ -51,11 +56,11 @@ def test_figures_are_means_over_pictures(photos: Path) -> None:
 def test_one_row_per_depth_where_there_are_several(photos: Path) -> None:
     """Every depth sees the same noise; the headline is the deepest."""
 
-    def half(picture: Picture, sigma: float, depth: int) -> Picture:
+    def half(picture: Picture, *, sigma: float, depth: int) -> Picture:
         return picture if depth == 1 else (picture + picture.mean()) / 2
 
     paths = list_pictures(photos)
-    found = evaluate_pictures(work(half), paths, (1, 2), Noise(50.0))
+    found = evaluate_pictures(work(half), paths, (1, 2), noise(50.0))
 
     assert [1, 2] == [row["depth"] for row in found["rows"]]
     assert found["noisy_psnr_db"] == found["rows"][0]["psnr_db"]
@@ -66,15 +71,15 @@ def test_the_network_is_told_sigma_and_sees_the_protocol(photos: Path) -> None:
     """`published` leaves values outside 0–1, `camera` holds 8-bit values."""
     told: list[tuple[float, bool, bool]] = []
 
-    def look(picture: Picture, sigma: float, depth: int) -> Picture:
+    def look(picture: Picture, *, sigma: float, depth: int) -> Picture:
         levels = picture * 255
         whole = bool(np.allclose(levels, np.rint(levels), atol=1e-3))
         told.append((sigma, whole, bool(picture.min() < 0 or picture.max() > 1)))
         return picture
 
     paths = list_pictures(photos)[:1]
-    evaluate_pictures(work(look), paths, (1,), Noise(50.0, "published"))
-    evaluate_pictures(work(look), paths, (1,), Noise(50.0, "camera"))
+    evaluate_pictures(work(look), paths, (1,), noise(50.0, "published"))
+    evaluate_pictures(work(look), paths, (1,), noise(50.0, "camera"))
 
     assert [(50.0, False, True), (50.0, True, False)] == told
 
@@ -83,14 +88,12 @@ def test_blind_tells_an_estimate(photos: Path) -> None:
     """The estimate stands in the row, within what the network is made for."""
     told: list[float] = []
 
-    def look(picture: Picture, sigma: float, depth: int) -> Picture:
+    def look(picture: Picture, *, sigma: float, depth: int) -> Picture:
         told.append(sigma)
         return picture
 
-    narrow = PictureWork(look, (1,), 0.0, 26.0)
-    found = evaluate_pictures(
-        narrow, list_pictures(photos), (1,), Noise(25.0, blind=True)
-    )
+    narrow = Denoising(Noise(25.0, blind=True), Interval(0.0, 26.0))
+    found = evaluate_pictures(work(look), list_pictures(photos), (1,), narrow)
 
     assert told == pytest.approx([25.0] * 4, rel=0.35)
     assert max(told) <= 26.0
@@ -101,7 +104,7 @@ def test_blind_tells_an_estimate(photos: Path) -> None:
 
 def test_equal_pictures_have_no_finite_psnr(photos: Path) -> None:
     """Without noise PSNR is None, which JSON can write, and SSIM is 1."""
-    found = evaluate_pictures(work(), list_pictures(photos), (1,), Noise(0.0))
+    found = evaluate_pictures(work(), list_pictures(photos), (1,), noise(0.0))
 
     assert (None, None, 1.0) == (
         found["psnr_db"],
@@ -113,10 +116,10 @@ def test_equal_pictures_have_no_finite_psnr(photos: Path) -> None:
 
 def test_peers_meet_the_same_noise(photos: Path) -> None:
     """A peer has a row with its name, version and figures."""
-    peer = Peer("as it is", "7", lambda noisy, sigma: noisy)
+    peer = Peer("as it is", "7", lambda posed: posed.given)
 
     found = evaluate_pictures(
-        work(), list_pictures(photos), (1,), Noise(25.0), beside=(peer,)
+        work(), list_pictures(photos), (1,), noise(25.0), beside=(peer,)
     )
 
     (row,) = found["beside"]
@@ -127,7 +130,7 @@ def test_peers_meet_the_same_noise(photos: Path) -> None:
         "psnr_db": found["psnr_db"],
         "ssim": found["ssim"],
     } == row
-    assert ["non-local means (scikit-image)"] == [p.name for p in peers()]
+    assert ["non-local means (scikit-image)"] == [p.name for p in noise(25.0).peers()]
 
 
 def test_non_local_means_takes_noise_away(photos: Path) -> None:
@@ -182,7 +185,7 @@ def test_what_is_not_on_offer_is_refused(
 ) -> None:
     """A depth or sigma outside what the network is made for is one line."""
     with pytest.raises(SettingError, match=f"^{message}$"):
-        evaluate_pictures(work(), list_pictures(photos), (depth,), Noise(sigma))
+        evaluate_pictures(work(), list_pictures(photos), (depth,), noise(sigma))
 
 
 def test_a_picture_too_small_for_ssim_is_named(tmp_path: Path) -> None:
@@ -194,4 +197,4 @@ def test_a_picture_too_small_for_ssim_is_named(tmp_path: Path) -> None:
         PictureError,
         match=r"dot\.png: is 9×8 pixels, SSIM needs at least 11×11$",
     ):
-        evaluate_pictures(work(), [path], (1,), Noise(25.0))
+        evaluate_pictures(work(), [path], (1,), noise(25.0))

@@ -52,8 +52,8 @@ def test_unknown_setting_lists_the_legal_ones() -> None:
 
     assert (
         "step: no such setting, expected one of augment batch clip_norm clusters depths"
-        " ema_decay keep learning_rate precision seed steps validate_steps warmup_steps"
-        == str(caught.value)
+        " ema_decay keep learning_rate muon_rate precision seed steps validate_steps"
+        " warmup_steps" == str(caught.value)
     )
 
 

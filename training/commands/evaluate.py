@@ -16,14 +16,9 @@ from edge_runtime.pictures import list_pictures
 from edge_runtime.progress import Progress
 from edge_runtime.resample import LOWEST_RATE_HZ
 from training.data import data_folder
-from training.evaluation_pictures import (
-    PROTOCOLS,
-    Noise,
-    PictureWork,
-    evaluate_pictures,
-    peers,
-)
+from training.evaluation_pictures import PictureWork, evaluate_pictures
 from training.evaluation_speech import Reader, evaluate_speech
+from training.problems import PROTOCOLS, Denoising, Enlarging, Noise, Problem
 from training.speech import read_clip, read_table
 from training.subject import Choice, Subject, open_subject
 from training.table import TABLE_ENDING, read_rows
@@ -31,18 +26,23 @@ from training.table import TABLE_ENDING, read_rows
 ALL_DEPTHS = "all"
 PHOTOS = Path("photos/test_CBSD68.txt")
 """Default pictures, in the data folder."""
+SMALL_PHOTOS = Path("photos/Set5")
+"""Those to be enlarged."""
 SPEECH = Path("speech/free-spoken-digit/transcripts.tsv")
 """Default recordings, in the data folder."""
 
 PICTURES_ONLY = ("depth", "sigma", "protocol", "blind", "beside")
 """Options that mean nothing for speech."""
+NOISE_ONLY = ("sigma", "protocol", "blind")
+"""Options that mean nothing where no noise is taken away."""
 
 EPILOG = """\
 WHAT is a ready-made bundle's name, a bundle's folder, or a checkpoint's folder, which
 torch runs. Pictures get Gaussian noise of --sigma: unclipped, as papers do it, or as a
 camera would store it (--protocol camera); the network is told sigma, or an estimate
-(--blind). The default data are the CBSD68 photographs and free-spoken-digit's clips in
-the folder that TIEDGE_DATA names.
+(--blind). Networks that enlarge get pictures of half the size. The default data are the
+CBSD68 photographs, Set5 for enlarging, and free-spoken-digit's clips, in the folder
+that TIEDGE_DATA names.
 """
 
 
@@ -74,31 +74,44 @@ def _pictures(
     options: argparse.Namespace,
     where: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    data = data_folder() / PHOTOS if options.data is None else options.data
+    problem, photos = _problem(subject, work, options)
+    data = data_folder() / photos if options.data is None else options.data
     depth = options.depth or work.depths[-1]
-    noise = Noise(
-        SIGMA if options.sigma is None else options.sigma,
-        options.protocol or PROTOCOLS[0],
-        options.seed,
-        bool(options.blind),
-    )
     result = evaluate_pictures(
         work,
         list_clean(data, where),
         work.depths if depth == ALL_DEPTHS else (depth,),
-        noise,
-        peers() if options.beside else (),
+        problem,
+        problem.peers() if options.beside else (),
     )
     return {
         **subject.conditions,
         "depth": work.depths[-1] if depth == ALL_DEPTHS else depth,
         "data": str(data),
-        "sigma": noise.sigma,
-        "protocol": noise.protocol,
-        "blind": noise.blind,
-        "seed": noise.seed,
+        **problem.conditions,
         **result,
     }
+
+
+def _problem(
+    subject: Subject, work: PictureWork, options: argparse.Namespace
+) -> tuple[Problem, Path]:
+    """Return what the network is for, and the usual pictures to measure it on."""
+    if work.sigma is not None:
+        noise = Noise(
+            SIGMA if options.sigma is None else options.sigma,
+            options.protocol or PROTOCOLS[0],
+            options.seed,
+            bool(options.blind),
+        )
+        return Denoising(noise, work.sigma), PHOTOS
+    for name in NOISE_ONLY:
+        if getattr(options, name) is not None:
+            raise SettingError(
+                f"--{name}: is about noise, which {subject.name} takes for detail;"
+                " leave it out"
+            )
+    return Enlarging(), SMALL_PHOTOS
 
 
 def _speech(
@@ -182,11 +195,14 @@ def _summary(result: dict[str, Any]) -> list[str]:
             f" {result['n_words']}), {result['cer']:.2%} character errors,"
             f" {result['n_utterances']} utterances, {result['n_left_out']} left out"
         ]
-    blind = ", sigma estimated" if result["blind"] else ""
-    lines = [
-        f"{on}), sigma {result['sigma']:g} {result['protocol']}{blind},"
-        f" {result['n_pictures']} pictures, noisy {_decibel(result['noisy_psnr_db'])}"
-    ]
+    if "sigma" in result:
+        blind = ", sigma estimated" if result["blind"] else ""
+        done = f"sigma {result['sigma']:g} {result['protocol']}{blind}"
+        before = f"noisy {_decibel(result['noisy_psnr_db'])}"
+    else:
+        done = "twice the size, PSNR of Y"
+        before = f"bicubic {_decibel(result['bicubic_psnr_db'])}"
+    lines = [f"{on}), {done}, {result['n_pictures']} pictures, {before}"]
     rows = [row for row in result["rows"] if "path" not in row] or [result]
     lines += [f"depth {row['depth']}: {_quality(row)}" for row in rows]
     lines += [f"{row['name']}: {_quality(row)}" for row in result.get("beside", ())]

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from edge_runtime.errors import DataError
@@ -16,6 +15,7 @@ from edge_runtime.pictures import to_8_bits, to_float
 from training.luma import luma_psnr_db
 from training.recipes.superres import SuperresRecipe
 from training.rounding import round_to_int8
+from training.scaling import crop_to_scale, halved, resized
 from training.task import Task
 from training.tasks.photos import (
     BODY_KERNELS,
@@ -24,7 +24,7 @@ from training.tasks.photos import (
     random_square,
     train_and_held_out,
 )
-from training.upscaler import LUMA, SCALE
+from training.upscaler import LUMA
 
 
 class SuperresTask(Task):
@@ -41,7 +41,7 @@ class SuperresTask(Task):
             small
             for photo in train
             for part in recipe.shrink
-            if min((small := _resized(photo, part)).shape[:2]) >= recipe.patch_px
+            if min((small := resized(photo, part)).shape[:2]) >= recipe.patch_px
         ]
         if not self.train:
             raise DataError(
@@ -95,28 +95,6 @@ class SuperresTask(Task):
                 ]
             )
         return mean_per_depth(rows, self.recipe.depths)
-
-
-def halved(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture at half its size, bicubic with antialiasing, as papers do.
-
-    `picture` is (Y, X, 3), both even.
-    """
-    return _resized(picture, 1 / SCALE)
-
-
-def crop_to_scale(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the photograph without the rows and columns that cannot be halved."""
-    y, x = (size // SCALE * SCALE for size in photo.shape[:2])
-    return np.ascontiguousarray(photo[:y, :x])
-
-
-def _resized(picture: NDArray[np.uint8], part: float) -> NDArray[np.uint8]:
-    if part == 1.0:
-        return picture
-    n_rows, n_columns = (round(size * part) for size in picture.shape[:2])
-    image = Image.fromarray(picture)
-    return np.asarray(image.resize((n_columns, n_rows), Image.Resampling.BICUBIC))
 
 
 def _luma(picture: Tensor) -> Tensor:

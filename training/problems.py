@@ -1,0 +1,169 @@
+"""What is done to good pictures before a network is to make them good again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle_parts import Interval
+from edge_runtime.errors import SettingError
+from edge_runtime.noise_level import estimate_sigma
+from edge_runtime.pictures import add_noise, psnr_db, to_8_bits, to_float
+from training.luma import luma_psnr_db
+from training.scaling import SCALE, crop_to_scale, doubled, halved
+from training.scikit_image import non_local_means, require
+
+PROTOCOLS = ("published", "camera")
+
+
+@dataclass(frozen=True)
+class Posed:
+    """One picture as it is given to a network."""
+
+    given: NDArray[np.float32]
+    """(Y, X, 3) in 0–1, noise reaching beyond it."""
+    wanted: NDArray[np.uint8]
+    """What the network is to make of it."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What the network is told beside the picture, by the names of its inputs."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the picture's row says of it."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another way to solve the problem, measured on the same pictures."""
+
+    name: str
+    version: str
+    restore: Callable[[Posed], NDArray[np.float32]]
+    """Returns its picture, of the size of the one wanted, in 0–1."""
+
+
+class Problem(ABC):
+    """One kind of task on pictures, and how its papers measure it."""
+
+    untouched: str
+    """Key of the quality without a network."""
+
+    @abstractmethod
+    def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
+        """Return a clean picture, (Y, X, 3), as the network gets it.
+
+        `index` is the picture's place in the list: the same picture is posed alike.
+        """
+
+    @abstractmethod
+    def without(self, posed: Posed) -> NDArray[np.uint8]:
+        """Return what one has without a network."""
+
+    def psnr_db(self, wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> float:
+        """Return the PSNR of the network's picture."""
+        return psnr_db(wanted, found)
+
+    @abstractmethod
+    def peers(self) -> tuple[Peer, ...]:
+        """Return others that solve it, of the packages that are installed."""
+
+    @property
+    @abstractmethod
+    def conditions(self) -> dict[str, Any]:
+        """What the figures have to say about the problem."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise that is added to the clean pictures."""
+
+    sigma: float
+    """Standard deviation in units of 255."""
+    protocol: str = "published"
+    """`published` leaves values unclipped in float, `camera` rounds to 8 bits."""
+    seed: int = 0
+    """With a picture's place in the list, the seed of its noise."""
+    blind: bool = False
+    """Whether the network is told an estimate instead of `sigma`."""
+
+
+class Denoising(Problem):
+    """Gaussian noise is to be taken away.
+
+    Raises SettingError for a sigma that the network does not offer.
+    """
+
+    untouched = "noisy_psnr_db"
+
+    def __init__(self, noise: Noise, offered: Interval) -> None:
+        if not offered.minimum <= noise.sigma <= offered.maximum:
+            raise SettingError(
+                f"sigma: found {noise.sigma:g}, expected {offered.minimum:g} to"
+                f" {offered.maximum:g}"
+            )
+        self._noise = noise
+        self._offered = offered
+
+    def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
+        noise = self._noise
+        clip = noise.protocol == "camera"
+        noisy = add_noise(clean, noise.sigma, (noise.seed, index), clip=clip)
+        if not noise.blind:
+            return Posed(noisy, clean, {"sigma": noise.sigma})
+        offered = self._offered
+        sigma = float(np.clip(estimate_sigma(noisy), offered.minimum, offered.maximum))
+        facts = {"sigma_estimate": round(sigma, 3)}
+        return Posed(noisy, clean, {"sigma": sigma}, facts)
+
+    def without(self, posed: Posed) -> NDArray[np.uint8]:
+        return to_8_bits(posed.given)
+
+    def peers(self) -> tuple[Peer, ...]:
+        sigma = self._noise.sigma
+        return (
+            Peer(
+                "non-local means (scikit-image)",
+                require(),
+                lambda posed: non_local_means(posed.given, sigma),
+            ),
+        )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        noise = self._noise
+        return {
+            "sigma": noise.sigma,
+            "protocol": noise.protocol,
+            "blind": noise.blind,
+            "seed": noise.seed,
+        }
+
+
+class Enlarging(Problem):
+    """A picture that was halved is to have its size again.
+
+    PSNR is that of Y without a border of 2 pixels, as papers measure it; SSIM is that
+    of all three colours. The last row or column is left out where a side is odd.
+    """
+
+    untouched = "bicubic_psnr_db"
+
+    def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
+        wanted = crop_to_scale(clean)
+        return Posed(to_float(halved(wanted)), wanted)
+
+    def without(self, posed: Posed) -> NDArray[np.uint8]:
+        return doubled(to_8_bits(posed.given))
+
+    def psnr_db(self, wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> float:
+        return luma_psnr_db(wanted, found)
+
+    def peers(self) -> tuple[Peer, ...]:
+        return ()
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {"scale": SCALE}
