@@ -97,30 +97,6 @@ def test_a_norm_that_does_nothing_may_be_left_out(tmp_path: Path) -> None:
     assert 0 == bundle.models[0].sharing.duplicate_bytes
 
 
-@pytest.mark.parametrize("format", ["tflite", "pte"])
-def test_static_int8_holds_a_shared_bias_once(format: str, tmp_path: Path) -> None:
-    """One convolution at three places keeps kernel and bias once, as integers."""
-    torch.manual_seed(0)
-    layer = nn.Conv2d(4, 4, 3, padding=1)
-    module = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), layer)
-    pictures = [torch.randn(1, 4, 8, 8) for _ in range(5)]
-
-    bundle = convert(
-        Entry(module, pictures[:1], [[picture] for picture in pictures[1:]]),
-        tmp_path / "static",
-        formats=(format,),
-        precisions=("int8",),
-    )
-
-    (model,) = bundle.models
-    assert "static" == model.quantization
-    assert 0 == model.sharing.duplicate_bytes
-    assert 4 * 4 * 9 + 4 * 4 == model.sharing.stored_bytes
-    (parity,) = model.parity
-    assert parity.snr_db is not None
-    assert parity.snr_db > 30
-
-
 class Counter(nn.Module):
     """A step with a state."""
 
