@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from torch import Tensor
 from edge_runtime.bundle_parts import ModelFile
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines, open_engine
 from edge_runtime.errors import TiedgeError
+from edge_runtime.files import write_text
 from export.convert import INT8_SNR_FLOOR_DB, convert
 from export.order import CONVERTERS, FORMATS
 from export.parity import RELATIVE_ERRORS, SNR_FLOORS_DB
@@ -62,14 +64,22 @@ Cell = tuple[str, str]
 
 
 def measure(
-    patterns: Iterable[Pattern], precisions: Iterable[str], folder: Path
+    patterns: Iterable[Pattern], precisions: Iterable[str], folder: Path, kept: Path
 ) -> Iterator[Row]:
-    """Yield a row for every cell, with its untied twin."""
+    """Yield a row for every cell, with its untied twin.
+
+    The rows of a pattern go into `kept`, too, under the hash of the sources: a run that
+    was broken off goes on where it was, and two may share the work.
+    """
     cells = [(format, precision) for precision in precisions for format in FORMATS]
     for pattern in patterns:
-        twins = measure_files(pattern, cells, folder, tied=False)
-        files = measure_files(pattern, cells, folder, tied=True)
-        yield from rows_of(pattern, files, twins)
+        asked = f"{sources_sha256()} {pattern.name} {cells}"
+        path = kept / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
+        if not path.exists():
+            twins = measure_files(pattern, cells, folder, tied=False)
+            files = measure_files(pattern, cells, folder, tied=True)
+            write_text(path, json.dumps(list(rows_of(pattern, files, twins))))
+        yield from json.loads(path.read_text(encoding="utf-8"))
 
 
 def rows_of(

@@ -97,9 +97,13 @@ def test_a_file_is_held_against_its_twin(
 
 
 @pytest.mark.campaign
-def test_the_whole_matrix(tmp_path: Path) -> None:
-    """No cell is wrong, and most of what can be exported at all is right."""
-    found = results(measure(PATTERNS, PRECISIONS, tmp_path))
+def test_the_whole_matrix(tmp_path: Path, cache: pytest.Cache) -> None:
+    """No cell is wrong, and most of what can be exported at all is right.
+
+    Broken off, it goes on where it was at the next run.
+    """
+    kept = cache.mkdir("sharing_matrix")
+    found = results(measure(PATTERNS, PRECISIONS, tmp_path, kept))
 
     write_text(RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     write_text(PAGE, page(found))
