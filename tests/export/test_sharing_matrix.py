@@ -114,6 +114,21 @@ def test_the_whole_matrix(tmp_path: Path, cache: pytest.Cache) -> None:
         assert counted["right_of_those"] >= least * counted["twin_exports"]
 
 
+def test_a_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Rows of a pattern that were kept are not measured again, unless more is asked."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    nothing: tuple[str, ...] = ()
+    assert [] == list(measure(PATTERNS[:1], nothing, tmp_path, kept))
+    (path,) = kept.iterdir()
+    path.write_text('[{"pattern": "kept"}]')
+
+    again = list(measure(PATTERNS[:2], nothing, tmp_path, kept))
+
+    assert [{"pattern": "kept"}] == again
+    assert 2 == len(list(kept.iterdir()))
+
+
 @pytest.fixture
 def committed() -> dict[str, Any]:
     """Return what the results file holds."""
