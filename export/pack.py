@@ -149,27 +149,34 @@ class _Converter:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._tflite: TfliteDraft | None = None
+        self._drafts: dict[bool, TfliteDraft] = {}
 
     def convert(self, format: str, precision: str) -> bytes:
         if format == "pte":
             from export.to_executorch import to_executorch
 
             return to_executorch(self.plan, precision)
-        if self._tflite is None:
-            from export.to_tflite import to_tflite
-
-            self._tflite = to_tflite(self.plan)
+        static = scheme(self.plan, format, precision) == "static"
+        draft = self._draft(static=static)
         if precision == "fp32":
-            return self._tflite.finish()
+            return draft.finish()
         if precision in WEIGHT_PRECISIONS:
             from export.tflite_weights import narrow_weights
 
-            return narrow_weights(self._tflite.finish(), precision)
+            return narrow_weights(draft.finish(), precision)
         from export.quantize_tflite import quantize_tflite
 
-        static = scheme(self.plan, format, precision) == "static"
-        return quantize_tflite(self._tflite, self.plan, static=static).finish()
+        return quantize_tflite(draft, self.plan, static=static).finish()
+
+    def _draft(self, *, static: bool) -> TfliteDraft:
+        """Return the fp32 `.tflite`; static int8 may need one with biases apart."""
+        from export.bias_terms import has_unlike_biases
+        from export.to_tflite import to_tflite
+
+        biases_apart = static and has_unlike_biases(self.plan)
+        if biases_apart not in self._drafts:
+            self._drafts[biases_apart] = to_tflite(self.plan, biases_apart=biases_apart)
+        return self._drafts[biases_apart]
 
 
 def _check_sharing(

@@ -105,9 +105,6 @@ def read_tflite(data: bytes, where: str = "tflite file") -> TfliteFile:
     try:
         graphs = _graphs(model, where)
         constants = _constants(model, graphs, where)
-    except _DAMAGE as error:
-        raise _damaged(where) from error
-    try:
         names = tuple(text_of(s.signatureKey) for s in model.signatureDefs or ())
         entry_points = _entry_points(model, graphs)
     except _DAMAGE as error:

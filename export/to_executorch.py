@@ -14,6 +14,7 @@ from torch.export import ExportedProgram, export
 from torch.fx import GraphModule, Node
 
 from edge_runtime.errors import SharingError, missing_package
+from export.bias_terms import part_unlike_biases
 from export.layout import (
     CHANNELS_FIRST,
     prefer,
@@ -65,6 +66,8 @@ def to_executorch(plan: Plan, precision: str) -> bytes:
         ]
     examples = {e.name: _arguments(e, e.held_out[0]) for e in plan.entry_points}
     graphs = prepare({e.name: (e.module, examples[e.name]) for e in plan.entry_points})
+    if how == "static":
+        part_unlike_biases(graphs, plan)
     channels_last = {}
     for name, graph in graphs.items():
         prefer(graph, CHANNELS_FIRST)

@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from edge_runtime.errors import SharingError, missing_package
+from export.bias_terms import part_unlike_biases
 from export.layout import CHANNELS_LAST, prefer
 from export.lift import kernels_of_both_kinds, lift
 from export.plan import Arrays, EntryPoint, Plan
@@ -47,9 +48,10 @@ class TfliteDraft:
         return deduplicate(copy_passthroughs(bake(self.data, self.lifted)))
 
 
-def to_tflite(plan: Plan) -> TfliteDraft:
+def to_tflite(plan: Plan, *, biases_apart: bool = False) -> TfliteDraft:
     """Return the plan's entry points as fp32 `.tflite`, tensors named as planned.
 
+    With `biases_apart`, `part_unlike_biases` has had the graphs, for static int8.
     Raises ModuleError where a module cannot be traced, SharingError where the converter
     refuses it.
     """
@@ -61,6 +63,8 @@ def to_tflite(plan: Plan) -> TfliteDraft:
         raise missing_package("litert-torch", "export") from error
     examples = {entry.name: entry.example for entry in plan.entry_points}
     graphs = prepare({e.name: (e.module, e.example) for e in plan.entry_points})
+    if biases_apart:
+        part_unlike_biases(graphs, plan)
     for graph in graphs.values():
         prefer(graph, CHANNELS_LAST)
     both = kernels_of_both_kinds(list(graphs.values()))

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import tiedge
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import ModuleError, SettingError
@@ -95,30 +94,6 @@ def test_a_norm_that_does_nothing_may_be_left_out(tmp_path: Path) -> None:
     )
 
     assert 0 == bundle.models[0].sharing.duplicate_bytes
-
-
-@pytest.mark.parametrize("format", ["tflite", "pte"])
-def test_static_int8_holds_a_shared_bias_once(format: str, tmp_path: Path) -> None:
-    """One convolution at three places keeps kernel and bias once, as integers."""
-    torch.manual_seed(0)
-    layer = nn.Conv2d(4, 4, 3, padding=1)
-    module = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), layer)
-    pictures = [torch.randn(1, 4, 8, 8) for _ in range(5)]
-
-    bundle = convert(
-        Entry(module, pictures[:1], [[picture] for picture in pictures[1:]]),
-        tmp_path / "static",
-        formats=(format,),
-        precisions=("int8",),
-    )
-
-    (model,) = bundle.models
-    assert "static" == model.quantization
-    assert 0 == model.sharing.duplicate_bytes
-    assert 4 * 4 * 9 + 4 * 4 == model.sharing.stored_bytes
-    (parity,) = model.parity
-    assert parity.snr_db is not None
-    assert parity.snr_db > 30
 
 
 class Counter(nn.Module):
@@ -248,70 +223,6 @@ def test_the_folder_names_the_bundle(tmp_path: Path) -> None:
     """A folder whose name no bundle may have is refused before any work."""
     with pytest.raises(SettingError, match="names the bundle; expected letters"):
         convert(Entry(tagger(), (torch.randn(1, 6),)), tmp_path / "my model")
-
-
-OWN = """
-import torch
-from torch import nn
-from export.convert import Entry
-
-def model():
-    layer = nn.Linear(4, 4)
-    return Entry(nn.Sequential(layer, nn.ReLU(), layer), (torch.randn(1, 4),))
-
-def broken():
-    raise KeyError("nothing here")
-
-def other():
-    return 3
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "nets.py").write_text(OWN, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_a_function_of_ones_own_is_exported(own: Path) -> None:
-    """The command calls the function, found in the current folder."""
-    status = tiedge.main(
-        [
-            "export",
-            "nets:model",
-            "-o",
-            "out",
-            "--formats",
-            "pte",
-            "--precisions",
-            "fp32",
-        ]
-    )
-
-    assert 0 == status
-    assert 0 == Bundle.open(own / "out").models[0].sharing.duplicate_bytes
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("nests:model", "nests cannot be imported: ModuleNotFoundError: No module"),
-        ("nets:modle", "nets has no function 'modle'"),
-        ("nets:broken", "fails: KeyError: 'nothing here'"),
-        ("nets:other", "gives int, expected export.convert.Entry, a dictionary of"),
-    ],
-)
-def test_a_function_that_cannot_be_used(
-    own: Path, target: str, expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What is wrong with the function is one line, and nothing is written."""
-    status = tiedge.main(["export", target, "-o", "out"])
-
-    (line,) = capsys.readouterr().err.splitlines()
-    assert 1 == status
-    assert line.startswith(f"tiedge export: {target}: {expected}")
-    assert not (own / "out").exists()
 
 
 class Difference(nn.Module):

@@ -1,10 +1,6 @@
 """What cannot be exported of a user's own is one line, and leaves nothing behind."""
 
 import inspect
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -346,25 +342,6 @@ def test_a_module_in_training_is_exported_as_it_evaluates(tmp_path: Path) -> Non
     assert bundle.models[0].parity[0].relative_error < 1e-5
 
 
-SLOW = """
-import sys, torch
-from pathlib import Path
-from torch import nn
-from export.convert import Entry, State, convert
-from export.trial import outputs_of
-
-def own():
-    return Entry(nn.Linear(4, 4), (torch.randn(1, 4),))
-
-def say(line):
-    print(line, flush=True)
-    sys.stdin.readline()
-
-if __name__ == "__main__":
-    convert(own(), Path(sys.argv[1]), formats=["pte"], precisions=["fp32"], say=say)
-"""
-
-
 def test_a_module_keeps_the_buffers_that_it_writes() -> None:
     """Refused or not, what was tried leaves no trace in the user's module."""
     module = Counts()
@@ -373,37 +350,3 @@ def test_a_module_keeps_the_buffers_that_it_writes() -> None:
         outputs_of("forward", module, {"x0": row().numpy()})
 
     assert 0 == module.n
-
-
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)],
-)
-def test_a_signal_ends_ones_own_export_in_order(
-    tmp_path: Path, number: signal.Signals, status: int
-) -> None:
-    """Between two steps the process ends as it would have; no folder is left."""
-    (tmp_path / "own.py").write_text(SLOW, encoding="utf-8")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    made = tmp_path / "made" / "tiny"
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "own.py"), str(made)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        first = process.stdout.readline()
-        process.send_signal(number)
-        process.stdin.write("go on\n")
-        process.stdin.close()
-        process.wait()
-
-    assert "tiny.fp32.pte: converting\n" == first
-    assert status == process.returncode
-    assert not made.parent.exists()
-    assert [] == list(temporary.iterdir())

@@ -16,6 +16,7 @@ from tests.export.sharing_matrix import (
     RESULTS,
     RIGHT,
     WRONG,
+    judged,
     measure,
     page,
     results,
@@ -66,10 +67,43 @@ def test_untied_twins_share_nothing() -> None:
         assert n_parameters[0] < n_parameters[1], pattern.name
 
 
+@pytest.mark.parametrize(
+    ("snr_db", "twin_db", "n_in_turn", "expected"),
+    [
+        (35.9, 40.0, 1, WRONG),
+        (36.0, 40.0, 1, RIGHT),
+        (36.0, 90.0, 1, RIGHT),
+        (29.9, 40.0, 4, WRONG),
+        (30.0, 40.0, 4, RIGHT),
+        (20.0, 22.0, 16, RIGHT),
+        (19.9, 22.0, 16, WRONG),
+    ],
+)
+def test_a_file_is_held_against_its_twin(
+    snr_db: float, twin_db: float, n_in_turn: int, expected: str
+) -> None:
+    """More uses in turn allow for more noise, but never for more than the floor does.
+
+    Of 4 uses alike, the noise is at most 4 times that of 4 unlike ones: 6 dB.
+    """
+    cells = [
+        {"duplicate_bytes": 0, "engines": {"litert": {"snr_db": db}}}
+        for db in (snr_db, twin_db)
+    ]
+
+    row = judged(cells[0], "int8", cells[1], n_in_turn)
+
+    assert expected == row["verdict"]
+
+
 @pytest.mark.campaign
-def test_the_whole_matrix(tmp_path: Path) -> None:
-    """No cell is wrong, and most of what can be exported at all is right."""
-    found = results(measure(PATTERNS, PRECISIONS, tmp_path))
+def test_the_whole_matrix(tmp_path: Path, cache: pytest.Cache) -> None:
+    """No cell is wrong, and most of what can be exported at all is right.
+
+    Broken off, it goes on where it was at the next run.
+    """
+    kept = cache.mkdir("sharing_matrix")
+    found = results(measure(PATTERNS, PRECISIONS, tmp_path, kept))
 
     write_text(RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     write_text(PAGE, page(found))
@@ -78,6 +112,21 @@ def test_the_whole_matrix(tmp_path: Path) -> None:
         assert 0 == counted[WRONG]
         assert 0 == counted["duplicate_bytes"]
         assert counted["right_of_those"] >= least * counted["twin_exports"]
+
+
+def test_a_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Rows of a pattern that were kept are not measured again, unless more is asked."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    nothing: tuple[str, ...] = ()
+    assert [] == list(measure(PATTERNS[:1], nothing, tmp_path, kept))
+    (path,) = kept.iterdir()
+    path.write_text('[{"pattern": "kept"}]')
+
+    again = list(measure(PATTERNS[:2], nothing, tmp_path, kept))
+
+    assert [{"pattern": "kept"}] == again
+    assert 2 == len(list(kept.iterdir()))
 
 
 @pytest.fixture
@@ -104,12 +153,11 @@ def test_the_page_tells_of_what_is_refused_or_wrong(committed: dict[str, Any]) -
     """A cell without a file has a number, and the reason stands below the table."""
     right = {"verdict": RIGHT, "duplicate_bytes": 0, "engines": {}}
     refused = {"verdict": "refused", "reason": "a.pte: cannot be had"}
-    rows = [
-        {"pattern": "a", "format": "pte", "precision": "int8", "tied": t, "untied": u}
-        for t, u in ((refused, right),)
-    ]
+    cell = {"pattern": "a", "n_in_turn": 1, "format": "pte", "precision": "int8"}
+    rows = [cell | {"tied": refused, "untied": right}]
+
     text = page(committed | {"rows": rows})
 
-    assert "| a | **refused** (1) [0 dB] |" in text
+    assert "| a | 1 | **refused** (1) [0 dB] |" in text
     assert "\n1. `a.pte: cannot be had`\n" in text
     assert "| .pte | 1 | 0 | 1 | 0 | 1 | 0% | 0 |" in text
