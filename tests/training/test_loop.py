@@ -31,6 +31,7 @@ from training.tasks.denoise import DenoiseTask
 ROOT = Path(__file__).parents[2]
 
 TINY = DenoiseRecipe(
+    muon_rate=0.02,
     steps=6,
     batch=4,
     channels=4,

@@ -12,7 +12,14 @@ from training.optimizers import KernelMuon, make_optimizers, set_rate
 from training.recipes.denoise import DenoiseRecipe
 from training.tasks.denoise import DenoiseTask
 
-TINY = DenoiseRecipe(channels=8, depths=(1, 2), depth_weights=(0.5, 1.0), patch_px=16)
+TINY = DenoiseRecipe(
+    channels=8,
+    depths=(1, 2),
+    depth_weights=(0.5, 1.0),
+    patch_px=16,
+    learning_rate=1e-3,
+    muon_rate=0.02,
+)
 
 
 class PhotolessTask(DenoiseTask):
@@ -38,20 +45,16 @@ def one_step(recipe: DenoiseRecipe, rate: float) -> tuple[Denoiser, Denoiser]:
 
 def test_muon_moves_kernels_equally_far_in_all_directions() -> None:
     """The step of a shared kernel, as a matrix, is nearly orthogonal."""
-    recipe = replace(TINY, learning_rate=1e-3, muon_rate=0.02)
-
-    before, after = one_step(recipe, recipe.learning_rate)
+    before, after = one_step(TINY, TINY.learning_rate)
 
     step = (after.body.first.weight - before.body.first.weight).flatten(1)
-    lengths = torch.linalg.svdvals(step.detach()) / recipe.muon_rate
+    lengths = torch.linalg.svdvals(step.detach()) / TINY.muon_rate
     assert 0.5 < lengths.min() and lengths.max() < 1.5
 
 
 def test_adam_moves_the_other_weights() -> None:
     """Adam's first step is the learning rate, and a tenth of it for gentle weights."""
-    recipe = replace(TINY, learning_rate=1e-3, muon_rate=0.02)
-
-    before, after = one_step(recipe, 1e-3)
+    before, after = one_step(TINY, 1e-3)
 
     steps = {
         name: (moved - kept).abs().max().item()

@@ -18,10 +18,12 @@ class DenoiseRecipe(RepeatedRecipe):
     """Take Gaussian noise of any strength out of photographs."""
 
     steps: int = 30_000
-    batch: int = 4
+    batch: int = 6
     learning_rate: float = 1.5e-3
-    validate_steps: int = 1000
-    channels: int = 64
+    muon_rate: float = 0.0
+    validate_steps: int = 2000
+    depth_weights: tuple[float, ...] = (0.04, 0.04, 0.08, 1.0)
+    patch_px: int = 80
     sigma_max: float = 55.0
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
