@@ -44,7 +44,7 @@ DOCUMENT = "docs/recipes.md"
 FORMAT = FORMAT_OF_ENGINE[ENGINE]
 CLUSTERS = (32, 16)
 STEPS = 600
-"""Of fine-tuning; all four runs take about a quarter of an hour on one x86-64 core."""
+"""Of fine-tuning, for each checkpoint and number of values."""
 FINE_TUNING = {
     "steps": STEPS,
     "validate_steps": STEPS,
