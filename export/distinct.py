@@ -15,15 +15,15 @@ DISTINCT_LEGEND = (
 def distinct_values(view: View, data: bytes) -> int | None:
     """Return how many different numbers a constant stores, as `view` reads it.
 
-    Where each slice has a scale of its own, one code means another number in each:
-    then it is the most of any one slice. None where the bytes are not one element
+    Where slices have scales of their own, one code means another number in each: then
+    it is the most of any one slice. None where the bytes are not one element
     after the other.
     """
     if view.dtype not in ITEM_BITS or not 0 < view.n_bytes == len(data):
         return None
     stored = codes(view, data)[None]
     scaled = view.quantization
-    if scaled is not None and len(scaled.scale) > 1:
+    if scaled is not None and len(set(scaled.scale)) > 1:
         stored = np.moveaxis(stored[0], scaled.axis, 0)
     rising = np.sort(stored.reshape(len(stored), -1), axis=1)  # (slices, elements)
     return 1 + int((rising[:, 1:] != rising[:, :-1]).sum(axis=1).max())

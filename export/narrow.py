@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from training.rounding import PEAK, fits_one_scale
 
 BITS = {"int8-weight": 8, "int4-weight": 4}
 """Precision to the bits of an integer weight."""
@@ -29,6 +32,7 @@ def narrow(values: NDArray[Any], precision: str, axis: int | None) -> Narrow | N
     """Return a weight at one of WEIGHT_PRECISIONS, None where it keeps 32 bits.
 
     The channels of integers lie along `axis`; None gives the whole tensor one scale.
+    All channels get the same one where 8 bits then hold each number exactly.
     32 bits keep single numbers and what fp16 cannot hold, and of integers all that is a
     vector: biases and factors are few, and their errors do not average out.
     """
@@ -42,6 +46,8 @@ def narrow(values: NDArray[Any], precision: str, axis: int | None) -> Narrow | N
     others = tuple(a for a in range(values.ndim) if a != axis)
     largest = np.abs(values).max(axis=others, keepdims=True)
     top = 2 ** (BITS[precision] - 1) - 1
+    if top == PEAK and fits_one_scale(torch.tensor(values)):
+        largest[:] = largest.max()
     scale = np.where(largest > 0, largest / np.float32(top), 1.0).astype(np.float32)
     codes = np.clip(np.round(values / scale), -top, top).astype(np.int8)
     return Narrow(codes, scale.reshape(-1))

@@ -18,6 +18,7 @@ from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 
 from export.prepare import VIEWS
 from export.ranges import extremes
+from training.rounding import PEAK, fits_one_scale
 
 SMALLEST_SCALE = 2.0**-24
 """The quantizer's own floor, 2^-12, is too coarse for the later steps of a repeated
@@ -61,19 +62,38 @@ class ExtremesObserver(MinMaxObserver):  # type: ignore[misc]  # torchao has no 
         return x_orig
 
 
+class WeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]  # as above
+    """Takes a range per channel, the same for each where that stores a weight exactly.
+
+    4-bit weights have a range per channel always.
+    """
+
+    min_val: Tensor
+    max_val: Tensor
+
+    def forward(self, x_orig: Tensor) -> Tensor:
+        """Note the ranges of a weight and pass the weight on."""
+        super().forward(x_orig)
+        if self.quant_max == PEAK and fits_one_scale(x_orig):
+            largest = x_orig.detach().abs().max()
+            self.min_val.fill_(-largest)
+            self.max_val.fill_(largest)
+        return x_orig
+
+
 def make_quantizer(*, dynamic: bool, weight_bits: int = 8) -> XNNPACKQuantizer:
     """Return the quantizer: weights of 8 or 4 bits per channel, activations by scheme.
 
     XNNPACK knows 4-bit weights by their range, which is not symmetric.
     """
-    low, high = (-8, 7) if weight_bits == 4 else (-127, 127)
+    low, high = (-8, 7) if weight_bits == 4 else (-PEAK, PEAK)
     config = get_symmetric_quantization_config(
         is_per_channel=True, is_dynamic=dynamic, weight_qmin=low, weight_qmax=high
     )
     fine: dict[str, Any] = {"eps": SMALLEST_SCALE}
     weight = replace(
         config.weight,
-        observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(**fine),
+        observer_or_fake_quant_ctr=WeightObserver.with_args(**fine),
     )
     config = replace(config, weight=weight)
     if not dynamic:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
@@ -21,6 +22,7 @@ from export.ranges import extremes
 from export.tflite_file import Graph, TfliteFile, read_tflite
 from export.tflite_rewrite import restore_outputs
 from export.to_tflite import TfliteDraft
+from training.rounding import fits_one_scale
 
 Operator = qtyping.TFLOperationName
 
@@ -36,6 +38,14 @@ one short run)."""
 
 COVERED = {operator.value for operator in STATIC_OPERATORS}
 
+CHANNEL_AXIS = {
+    Operator.CONV_2D.value: 0,
+    Operator.DEPTHWISE_CONV_2D.value: -1,
+    Operator.FULLY_CONNECTED.value: 0,
+    Operator.EMBEDDING_LOOKUP.value: 0,
+}
+"""Operator to the axis of its weight, its second input, along which scales lie."""
+
 DYNAMIC_OPERATORS = (
     Operator.FULLY_CONNECTED,
     Operator.CONV_2D,
@@ -49,6 +59,7 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
 
     Static int8 takes its ranges from the plan's calibration inputs. One recipe covers
     all uses of a weight: with two, the quantizer stores it twice and says nothing.
+    Weights have a scale per channel, the same in each where that stores them exactly.
     """
     recipe = recipe_manager.RecipeManager()
     configs = dict.fromkeys(STATIC_OPERATORS, _static()) if static else {}
@@ -80,7 +91,8 @@ def quantize_tflite(draft: TfliteDraft, plan: Plan, *, static: bool) -> TfliteDr
     with quiet():
         tool = quantizer.Quantizer(bytearray(draft.data))
         tool.load_quantization_recipe(recipe.get_quantization_recipe())
-        ranges = _ranges(tool, draft, plan) if static else None
+        ranges = _ranges(tool, draft, plan) if static else {}
+        ranges |= _of_one_scale(file)
         try:
             quantized = bytes(tool.quantize(ranges).quantized_model)
         except Exception as error:  # a quantizer raises whatever it likes
@@ -163,6 +175,35 @@ def _with_computed_kernels(
                 if kernel.buffer not in constants:
                     output = graph.tensors[operator.outputs[0]]
                     yield output.name, Operator(operator.name)
+
+
+def _of_one_scale(file: TfliteFile) -> dict[str, Any]:
+    """Return the ranges of the weights that one scale stores exactly, by tensor name.
+
+    The range is that of the whole weight, again for each channel: engines are fastest
+    with a scale per channel.
+    """
+    content = {constant.index: constant.data for constant in file.constants}
+    named: dict[str, set[int]] = defaultdict(set)
+    ranges = {}
+    for graph in file.graphs:
+        for tensor in graph.tensors:
+            named[tensor.name].add(tensor.buffer)
+        for operator in graph.operators:
+            if operator.name not in CHANNEL_AXIS:
+                continue
+            kernel = graph.tensors[operator.inputs[1]]
+            if kernel.dtype != "float32" or kernel.buffer not in content:
+                continue
+            weight = np.frombuffer(content[kernel.buffer], "<f4").reshape(kernel.shape)
+            if fits_one_scale(torch.tensor(weight)):
+                sizes = [1] * weight.ndim
+                axis = CHANNEL_AXIS[operator.name]
+                sizes[axis] = weight.shape[axis]
+                largest = np.full(sizes, np.abs(weight).max())
+                ranges[kernel.name] = {"min": -largest, "max": largest}
+    # A name may stand for two weights of two graphs: a range would be for both.
+    return {name: found for name, found in ranges.items() if len(named[name]) == 1}
 
 
 def _ranges(

@@ -71,11 +71,7 @@ def clustering_table(result: Mapping[str, Any]) -> str:
         [
             row["checkpoint"],
             str(row["clusters"] or "free"),
-            f"{row['format']} {row['precision']}",
-            f"{row['bytes']:,}",
-            f"{row['compressed_bytes']:,}",
-            str(row["most_distinct_values"]),
-            _score(row),
+            *_file_cells(row),
         ]
         for row in result["rows"]
     ]
@@ -92,6 +88,19 @@ def clustering_table(result: Mapping[str, Any]) -> str:
         f"{table(head, lines)}\n\nAfter {steps} steps of fine-tuning. Quality of the"
         f" int8 file: {said}.\n\n{_conditions(result['conditions'])}"
     )
+
+
+def _file_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return what a row tells of a file, or that the exporter refused to write it."""
+    if "refused" in row:
+        return ["", "", "", "", f"refused: {row['refused']}"]
+    return [
+        f"{row['format']} {row['precision']}",
+        f"{row['bytes']:,}",
+        f"{row['compressed_bytes']:,}",
+        str(row["most_distinct_values"]),
+        _score(row),
+    ]
 
 
 def _score(row: Mapping[str, Any]) -> str:

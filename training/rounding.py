@@ -23,6 +23,10 @@ FORGETTING = 0.01
 """How far a range moves at each use towards what it meets, where that is narrower."""
 STEPS = 255
 """Distances between the 256 values of int8."""
+PEAK = 127
+"""Largest code of a weight in int8."""
+NO_DISTANCE = 1e-3
+"""Of a number from a code, in codes: what is left of one by float32 is below 1e-4."""
 
 
 class Int8Rounding(nn.Module):
@@ -86,12 +90,34 @@ class ConvRounding(nn.Module):
         return out
 
 
-def round_kernel(kernel: Tensor) -> Tensor:
-    """Return a kernel, (C, …), as int8 holds it: symmetric, a scale per channel."""
-    largest = kernel.detach().flatten(1).abs().amax(dim=1)
-    scale = (largest / 127).clamp_min(1e-8)
+def round_weight(weight: Tensor) -> Tensor:
+    """Return a weight as int8 holds it with one scale: symmetric, for all of it."""
+    scale = (weight.detach().abs().max() / PEAK).clamp_min(1e-8)
     zero = torch.zeros_like(scale, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(kernel, scale, zero, 0, -127, 127)
+    return torch.fake_quantize_per_tensor_affine(weight, scale, zero, -PEAK, PEAK)
+
+
+def fits_one_scale(weight: Tensor) -> bool:
+    """Return whether `round_weight` leaves each number of a weight as it is.
+
+    An exported file then has this one scale in every channel: its int8 is exact, and
+    equal numbers stay equal codes.
+    """
+    codes = weight.detach() / weight.detach().abs().max() * PEAK
+    return bool((codes - codes.round()).abs().max() < NO_DISTANCE)
+
+
+def round_kernel(kernel: Tensor) -> Tensor:
+    """Return a kernel, (C, …), as int8 holds it: symmetric, a scale per channel.
+
+    One that `fits_one_scale` is returned as it is.
+    """
+    if fits_one_scale(kernel):
+        return kernel
+    largest = kernel.detach().flatten(1).abs().amax(dim=1)
+    scale = (largest / PEAK).clamp_min(1e-8)
+    zero = torch.zeros_like(scale, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(kernel, scale, zero, 0, -PEAK, PEAK)
 
 
 def round_to_int8(network: nn.Module) -> None:

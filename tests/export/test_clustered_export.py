@@ -1,6 +1,9 @@
 """Weights that share a few values, in the files that are made of them."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,14 +11,16 @@ import torch
 from export.audit import audit
 from export.order import Order
 from export.pack import export_bundle
+from export.pte_file import PteFile, read_pte
+from export.tflite_file import TfliteFile, read_tflite
 from export.transfer import compressed_bytes
 from tests.export.conftest import Exported
 from tests.export.tiny_plans import denoiser_plan, spread
 from training.clustering import cluster_weights, is_large, plain_weights
 from training.denoiser import Denoiser
 
-CHANNELS = 12
-"""The least that makes every kernel large enough to be reduced."""
+CHANNELS = 31
+"""The least that makes the body's kernels large enough to be reduced."""
 N_VALUES = 16
 
 
@@ -40,15 +45,37 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 def test_a_file_keeps_the_values_few(
     clustered: Exported, model_format: str, precision: str
 ) -> None:
-    """No kernel holds more different numbers, in int8 in any one channel of it."""
+    """No kernel holds more different numbers, of all its channels, in int8 neither."""
     data = clustered.data(model_format, precision)
 
     report = audit(data, model_format, clustered.plan.source)
 
     large = [w for w in report.weights if is_large(w.shape)]
-    assert 4 == len(large)
+    assert 2 == len(large)
     assert N_VALUES >= max(report.distinct[weight.name] for weight in large)
     assert 0 == report.duplicate_bytes
+
+
+@pytest.mark.parametrize(
+    ("model_format", "read"), [("tflite", read_tflite), ("pte", read_pte)]
+)
+def test_int8_has_one_scale_where_that_is_exact(
+    clustered: Exported,
+    model_format: str,
+    read: Callable[[bytes], TfliteFile | PteFile],
+) -> None:
+    """Each channel of a kernel on 255 codes has the same scale; free ones differ."""
+    constants = read(clustered.data(model_format, "int8")).constants
+    scales = [
+        (is_large(view.shape), view.quantization.scale)
+        for view in (constant.views[0] for constant in constants if constant.views)
+        if view.dtype == "int8" and view.quantization is not None
+    ]
+
+    found = [large for large, scale in scales if len(set(scale)) == 1 < len(scale)]
+
+    assert [True, True] == found
+    assert 2 == sum(len(set(scale)) > 1 for _, scale in scales)
 
 
 def test_an_update_transfers_less_than_the_file(clustered: Exported) -> None:

@@ -36,6 +36,18 @@ def test_a_channel_of_zeros_stays_zeros() -> None:
     assert not form.codes.any()
 
 
+def test_what_one_scale_holds_exactly_has_one() -> None:
+    """Equal numbers stay equal codes, whatever is largest in their channel."""
+    codes = np.array([[127, 3, -5], [10, 3, -3]], np.int8)
+
+    form = narrow(codes * np.float32(0.01), "int8-weight", 0)
+
+    assert form is not None
+    assert form.scale is not None
+    assert codes.tolist() == form.codes.tolist()
+    assert 1 == len(set(form.scale.tolist()))
+
+
 def test_half_precision_rounds() -> None:
     """A number of 11 bits survives as it is."""
     form = narrow(np.array([1.0, 1.0 + 2.0**-10], np.float32), "fp16", 0)

@@ -15,10 +15,12 @@ from training.clustering_results import (
     fill_document,
     fine_tuning_settings,
     main,
+    refused,
 )
 from training.recipe import override
 from training.recipes import RECIPES
 from training.record import read_record
+from training.result_tables import clustering_table
 from training.results import ROOT, Setup, sources_sha256
 from training.subject import CHECKPOINTS
 
@@ -51,13 +53,50 @@ def test_fine_tuning_keeps_the_checkpoints_settings(name: str) -> None:
 
 
 def test_no_file_holds_more_values_than_were_asked_for() -> None:
-    """In every file the reduced weights stay reduced."""
+    """In every file that was not refused the reduced weights stay reduced."""
     clustered = [row for row in results()["rows"] if row["clusters"]]
+    files = [row for row in clustered if "refused" not in row]
 
     assert {(name, n) for name in ("denoise", "digits") for n in (16, 32)} == {
         (row["checkpoint"], row["clusters"]) for row in clustered
     }
-    assert [] == [r for r in clustered if r["most_distinct_values"] > r["clusters"]]
+    assert [] == [r for r in files if r["most_distinct_values"] > r["clusters"]]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "denoise.int8.tflite: converting\n"
+            "tiedge export: denoise.int8.tflite on litert: signal-to-noise ratio"
+            " 23.7 dB, expected at least 25: int8 costs too much; give more calibration"
+            " inputs, or choose int8-dynamic\n",
+            "signal-to-noise ratio 23.7 dB, expected at least 25",
+        ),
+        (
+            "tiedge export: denoise.int8.tflite on litert: psnr_db 29.5, the module's"
+            " is 30.1; expected at most 0.15 worse\n",
+            "psnr_db 29.5, the module's is 30.1; expected at most 0.15 worse",
+        ),
+        ("tiedge export: runs/a: no such folder, expected a checkpoint\n", None),
+        ("denoise.int8.tflite on litert: psnr_db 30.11, module 30.18\n", None),
+    ],
+)
+def test_a_refused_file_is_told_from_a_failed_export(
+    said: str, expected: str | None
+) -> None:
+    """What lost too much is a row of the table; other failures end the command."""
+    assert expected == refused(said)
+
+
+def test_the_table_shows_what_was_refused() -> None:
+    """Such a row has no file, and the reason in place of a quality."""
+    shipped, *_ = results()["rows"]
+    row = {"checkpoint": "denoise", "clusters": 16, "steps": 600, "refused": "5 dB"}
+
+    table = clustering_table(results() | {"rows": [shipped, row]})
+
+    assert "| denoise | 16 |  |  |  |  | refused: 5 dB |" in table
 
 
 def test_the_table_is_that_of_the_results() -> None:

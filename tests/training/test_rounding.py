@@ -12,8 +12,10 @@ from training.rounding import (
     FORGETTING,
     ConvRounding,
     Int8Rounding,
+    fits_one_scale,
     round_kernel,
     round_to_int8,
+    round_weight,
 )
 from training.sharing import RepeatedBlock
 
@@ -88,6 +90,29 @@ def test_a_kernel_is_rounded_per_channel() -> None:
     scale = np.abs(kernel.numpy()).max(axis=(1, 2, 3), keepdims=True) / 127
     integers = np.round(kernel.numpy() / np.maximum(scale, 1e-30))
     np.testing.assert_allclose(integers * scale, found, rtol=1e-5, atol=1e-9)
+
+
+def test_a_weight_is_rounded_by_one_scale() -> None:
+    """To 255 codes, symmetric, by definition; zeros stay zeros."""
+    weight = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+
+    found = round_weight(weight)
+
+    step = weight.abs().max() / 127
+    torch.testing.assert_close((weight / step).round() * step, found)
+    assert torch.equal(torch.zeros(2, 3), round_weight(torch.zeros(2, 3)))
+
+
+def test_a_kernel_that_one_scale_holds_stays_as_it_is() -> None:
+    """Rounded by one scale it is exact already: a scale per channel would round it."""
+    generator = torch.Generator().manual_seed(0)
+    free = torch.randn(4, 3, 3, 3, generator=generator)
+    kernel = round_weight(free)
+
+    assert fits_one_scale(kernel)
+    assert not fits_one_scale(free)
+    assert not fits_one_scale(torch.zeros(4, 3))
+    assert torch.equal(kernel, round_kernel(kernel))
 
 
 def test_rounding_that_is_off_changes_nothing() -> None:
