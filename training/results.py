@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.bench import PUBLISHED_RUNS, PUBLISHED_SECONDS
-from edge_runtime.bundle import MANIFEST, Bundle, find_bundle
+from edge_runtime.bundle import Bundle, find_bundle
 from edge_runtime.device import read_device
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
@@ -268,13 +268,14 @@ def conditions(name: str) -> Row:
 
 
 def sources_sha256(name: str, setup: Setup) -> str:
-    """Return one hash of a results file's sources and of the bundles measured."""
+    """Return one hash of a results file's sources and of the model files measured."""
     paths = [path for glob in SOURCES[name] for path in sorted(ROOT.glob(glob))]
-    for bundle in BUNDLES[name]:
-        paths.append(find_bundle(getattr(setup, bundle)).folder / MANIFEST)
     digest = hashlib.sha256()
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for bundle in BUNDLES[name]:
+        for model in find_bundle(getattr(setup, bundle)).models:
+            digest.update(bytes.fromhex(model.sha256))
     return digest.hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -320,11 +321,16 @@ def test_a_readme_without_a_place_is_refused(setup: Setup) -> None:
 
 
 def test_sources_tell_stale_results(setup: Setup, tmp_path: Path) -> None:
-    """The hash follows the measured bundle's manifest, and only its own task's."""
+    """The hash follows the measured bundle's model files, and only its own task's."""
     before = {name: sources_sha256(name, setup) for name in TABLES}
-    again = {name: sources_sha256(name, setup) for name in TABLES}
     manifest = Path(setup.denoise) / "bundle.json"
     told = json.loads(manifest.read_text()) | {"summary": "Another one."}
+    manifest.write_text(json.dumps(told))
+    again = {name: sources_sha256(name, setup) for name in TABLES}
+    model = told["models"][0]
+    data = (Path(setup.denoise) / model["path"]).read_bytes() + b"\0"
+    (Path(setup.denoise) / model["path"]).write_bytes(data)
+    model |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     manifest.write_text(json.dumps(told))
 
     after = {name: sources_sha256(name, setup) for name in TABLES}
