@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,14 @@ from edge_runtime.engines import open_engine
 from edge_runtime.errors import BundleError, PictureError, SettingError
 from edge_runtime.model_choice import choose_model
 from edge_runtime.noise_level import estimate_sigma
-from edge_runtime.pictures import PICTURE_PEAK
+from edge_runtime.pictures import PICTURE_PEAK, to_float
 
 N_CHANNELS = 3
 SIGMA = 25.0
 """Default noise level, units of 255."""
+
+ReadRows = Callable[[int, int], NDArray[Any]]
+"""Gives the rows from one up to another, (y, X, 3): uint8, uint16, or float32."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +101,45 @@ class ImageFilter:
         SettingError for a sigma or a depth that the bundle does not offer.
         """
         _check_picture(picture)
-        self.check_sigma(sigma)
-        depth = self.checked_depth(depth)
         n_rows, n_columns, _ = picture.shape
         restored = np.empty(picture.shape, np.float32)  # (Y, X, 3)
-        for row in self._spans(n_rows, depth):
-            for column in self._spans(n_columns, depth):
-                tile = self._cut(picture, row.start, column.start)
-                result = self._run(tile, sigma, depth)
-                kept = result[row.in_tile, column.in_tile]
-                restored[row.in_picture, column.in_picture] = kept
+        start = 0
+        for band in self.bands(
+            lambda start, stop: picture[start:stop], n_rows, n_columns, sigma, depth
+        ):
+            restored[start : start + len(band)] = band
+            start += len(band)
         return restored
+
+    def bands(
+        self,
+        read: ReadRows,
+        n_rows: int,
+        n_columns: int,
+        sigma: float,
+        depth: int | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the restored picture from the top down, in bands of (y, X, 3) in 0–1.
+
+        `read(start, stop)` gives rows of the picture. Each row is asked for once, in
+        order, and before the band that it belongs to is yielded: a caller may write
+        each band over the rows that it was made of. Memory is that of one row of
+        tiles. All else is as for `apply`, whose checks of samples are the caller's.
+        """
+        self.check_sigma(sigma)
+        depth = self.checked_depth(depth)
+        columns = self._spans(n_columns, depth)
+        strip = read(0, 0)  # (y, X, 3), the rows under one row of tiles
+        top = 0
+        for row in self._spans(n_rows, depth):
+            stop = min(row.start + self._spec.tile_px, n_rows)
+            fresh = read(top + len(strip), stop)
+            strip, top = np.concatenate([strip[row.start - top :], fresh]), row.start
+            band = np.empty((row.keep_to - row.keep_from, n_columns, 3), np.float32)
+            for column in columns:
+                result = self._run(self._cut(strip, column.start), sigma, depth)
+                band[:, column.in_picture] = result[row.in_tile, column.in_tile]
+            yield band
 
     def n_tiles(self, n_rows: int, n_columns: int, depth: int) -> int:
         """Return in how many runs of the network a picture is restored."""
@@ -163,16 +195,14 @@ class ImageFilter:
         spec = self._spec
         return spans(length_px, spec.tile_px, spec.radius_px[depth], spec.multiple_px)
 
-    def _cut(
-        self, picture: NDArray[np.float32], row: int, column: int
-    ) -> NDArray[np.float32]:
-        """Return the tile that starts at (row, column), mirrored where it ends.
+    def _cut(self, strip: NDArray[Any], column: int) -> NDArray[np.float32]:
+        """Return the tile that starts at a column of a strip, mirrored where it ends.
 
         A tile holds more of the picture than is missing beside it, or all of the
         picture, so mirroring the tile is mirroring the picture.
         """
         side = self._spec.tile_px
-        tile = picture[row : row + side, column : column + side]  # (Y, X, 3)
+        tile = to_float(strip[:, column : column + side])  # (Y, X, 3)
         below, right = side - tile.shape[0], side - tile.shape[1]
         if below == right == 0:
             return tile

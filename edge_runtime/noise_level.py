@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import PictureError
-from edge_runtime.pictures import PICTURE_PEAK
+from edge_runtime.pictures import PICTURE_PEAK, to_float
 
 BLOCK_PX = 32
 """Side of the blocks whose noise is measured one by one."""
@@ -37,22 +38,34 @@ def estimate_sigma(picture: NDArray[np.float32]) -> float:
     Raises PictureError for a side below MINIMUM_PX.
     """
     n_rows, n_columns, _ = picture.shape
+    return estimate_by_rows(lambda start, stop: picture[start:stop], n_rows, n_columns)
+
+
+def estimate_by_rows(
+    read: Callable[[int, int], NDArray[Any]], n_rows: int, n_columns: int
+) -> float:
+    """Return what `estimate_sigma` does, of a picture that is never held whole.
+
+    `read(start, stop)` gives its rows, (y, X, 3): uint8, uint16, or float32 in 0–1.
+    """
     if min(n_rows, n_columns) < MINIMUM_PX:
         raise PictureError(
             f"picture: {n_columns}×{n_rows} pixels are too few to judge the noise,"
             f" expected at least {MINIMUM_PX}×{MINIMUM_PX}"
         )
-    medians = np.concatenate([_medians(band) for band in _bands(picture)])
+    medians = np.concatenate(
+        [_medians(to_float(read(*rows))) for rows in _bands(n_rows)]
+    )
     flat = float(np.quantile(medians, FLAT_SHARE))
     return flat * MEDIAN_TO_SIGMA * PICTURE_PEAK
 
 
-def _bands(picture: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield the rows, (y, X, 3), that one row of blocks after another is judged by."""
-    n_inner = len(picture) - 2  # the rows that have a second difference
+def _bands(n_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield from which row to which each row of blocks is judged by."""
+    n_inner = n_rows - 2  # the rows that have a second difference
     side = min(BLOCK_PX, n_inner)
     for top in range(0, n_inner - side + 1, side):
-        yield picture[top : top + side + 2]
+        yield top, top + side + 2
 
 
 def _medians(band: NDArray[np.float32]) -> NDArray[np.floating]:
