@@ -16,7 +16,7 @@ from edge_runtime.engine import Engine
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import BundleError, PictureError, SettingError
 from edge_runtime.model_choice import choose_model
-from edge_runtime.noise_level import estimate_sigma
+from edge_runtime.noise_level import estimate_by_rows
 from edge_runtime.pictures import PICTURE_PEAK, to_float
 
 N_CHANNELS = 3
@@ -152,9 +152,14 @@ class ImageFilter:
         what the bundle offers. Raises PictureError for too few pixels to judge.
         """
         _check_picture(picture)
-        spec = self._spec
-        sigma = estimate_sigma(picture)
-        return min(max(sigma, spec.sigma_minimum), spec.sigma_maximum)
+        return self.estimate_by_rows(
+            lambda start, stop: picture[start:stop], *picture.shape[:2]
+        )
+
+    def estimate_by_rows(self, read: ReadRows, n_rows: int, n_columns: int) -> float:
+        """Return what `estimate_sigma` does, of rows as they are for `bands`."""
+        sigma = estimate_by_rows(read, n_rows, n_columns)
+        return min(max(sigma, self._spec.sigma_minimum), self._spec.sigma_maximum)
 
     def check_sigma(self, sigma: float) -> None:
         """Raise SettingError for a noise level that the bundle does not offer."""

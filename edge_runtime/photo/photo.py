@@ -41,7 +41,7 @@ class Photo:
     @property
     def is_gray(self) -> bool:
         """Whether there is one sample a pixel."""
-        return self.samples.shape[2] != N_COLOURS
+        return bool(self.samples.shape[2] != N_COLOURS)
 
     @property
     def n_bits(self) -> int:

@@ -42,7 +42,9 @@ def _packed(samples: NDArray[np.uint16]) -> Iterator[bytes]:
     packer = zlib.compressobj(LEVEL)
     above = np.zeros(samples[0].size * samples.itemsize, np.uint8)
     for top in range(0, len(samples), BAND_ROWS):
-        band = samples[top : top + BAND_ROWS].astype(">u2")  # the format's byte order
+        band = samples[top : top + BAND_ROWS].astype(
+            ">u2", order="C"
+        )  # the format's byte order
         rows = band.reshape(len(band), -1).view(np.uint8)
         lines = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
         lines[:, 0] = FILTER_UP

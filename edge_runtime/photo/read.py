@@ -54,6 +54,7 @@ def _read(file: BinaryIO, image: ImageFile.ImageFile, where: str) -> Photo:
         at = file.tell()
         chunks = read_png_chunks(file)
         file.seek(at)
+    samples: NDArray[Any]
     if has_16_bits(image):
         samples = _samples_of_16_bits(file, image, where)
         metadata, orientation = read_metadata(image)
@@ -153,8 +154,8 @@ def _samples_of_16_bits(
     known = image.format == "PNG" and "transparency" not in image.info
     if not known or tile.args not in {GRAY_16, *LOW_BYTES}:
         raise PictureError(
-            f"{where}: {image.format} picture of 16-bit {image.mode} samples, expected"
-            " 8 bits, or a PNG of 16-bit gray, RGB or RGBA; convert it first"
+            f"{where}: {image.format} picture of 16-bit samples, expected 8"
+            " bits, or a PNG of 16-bit gray, RGB or RGBA; convert it first"
         )
     if tile.args == GRAY_16:
         return np.asarray(image).astype(np.uint16)[:, :, np.newaxis]
