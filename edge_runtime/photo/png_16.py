@@ -42,9 +42,8 @@ def _packed(samples: NDArray[np.uint16]) -> Iterator[bytes]:
     packer = zlib.compressobj(LEVEL)
     above = np.zeros(samples[0].size * samples.itemsize, np.uint8)
     for top in range(0, len(samples), BAND_ROWS):
-        band = samples[top : top + BAND_ROWS].astype(
-            ">u2", order="C"
-        )  # the format's byte order
+        # Bytes and samples in the order that the format has.
+        band = samples[top : top + BAND_ROWS].astype(">u2", order="C")
         rows = band.reshape(len(band), -1).view(np.uint8)
         lines = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
         lines[:, 0] = FILTER_UP

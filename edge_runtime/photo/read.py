@@ -129,7 +129,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None, where: str) -> Image.Ima
             ImageCms.createProfile("sRGB"),
             outputMode="RGB",
         )
-    except ImageCms.PyCMSError as error:
+    except (OSError, ImageCms.PyCMSError) as error:
         raise PictureError(f"{where}: damaged colour profile: {error}") from error
     assert made is not None  # as it is when not in place
     return made

@@ -665,7 +665,7 @@ def test_no_worker_outlives_its_parents_interest(
         next(rows)
 
     assert [] == active_children()
-    assert not [path for path in folders[1].rglob(".*")]
+    assert not list(folders[1].rglob(".*"))
 
 
 def test_hidden_pictures_are_passed_over(photo: Path, tmp_path: Path) -> None:

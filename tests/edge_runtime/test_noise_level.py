@@ -1,4 +1,5 @@
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import PictureError
 from edge_runtime.noise_level import estimate_sigma
-from edge_runtime.pictures import add_noise
+from edge_runtime.pictures import add_noise, list_pictures, read_picture
 
 
 def scene(n_rows: int = 200, n_columns: int = 260) -> NDArray[np.uint8]:
@@ -24,6 +25,35 @@ def test_estimate_is_the_noise_that_was_added(sigma: float) -> None:
     noisy = add_noise(scene(), sigma, seed=0, clip=False)
 
     assert sigma == pytest.approx(estimate_sigma(noisy), rel=0.05)
+
+
+@pytest.mark.parametrize("sigma", [15.0, 50.0])
+def test_what_a_camera_clipped_is_not_judged(sigma: float) -> None:
+    """A sky at the end of the scale shows half its noise, or none."""
+    picture = scene()
+    picture[:, :200] = 255
+
+    noisy = add_noise(picture, sigma, seed=0, clip=True)
+
+    assert sigma == pytest.approx(estimate_sigma(noisy), rel=0.08)
+
+
+def test_a_picture_that_is_clipped_all_over_is_judged_nevertheless() -> None:
+    """Of black and white alone there is no better part to look at."""
+    picture = np.zeros((96, 96, 3), np.float32)
+    picture[::7, ::5] = 1.0
+
+    assert 0 <= estimate_sigma(picture) < 255
+
+
+@pytest.mark.parametrize("sigma", [5.0, 25.0, 50.0])
+def test_estimate_holds_on_photographs(data: Path, sigma: float) -> None:
+    """As a camera writes them: within a tenth of the noise, and 1.5 for texture."""
+    photos = list_pictures(data / "photos" / "test_CBSD68.txt")[::12]
+
+    for number, photo in enumerate(photos):
+        noisy = add_noise(read_picture(photo), sigma, number, clip=True)
+        assert sigma == pytest.approx(estimate_sigma(noisy), rel=0.1, abs=1.5)
 
 
 def test_a_clean_plane_has_no_noise() -> None:

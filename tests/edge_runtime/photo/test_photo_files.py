@@ -237,7 +237,7 @@ def test_each_kind_of_picture_stays_of_its_kind(
     image = through(tmp_path / f"a{ending}", tmp_path / f"b{ending}")
 
     assert expected == image.mode
-    if mode != "CMYK" and ending != ".jpg":
+    if mode != "CMYK" and ending in LOSSLESS:
         with Image.open(tmp_path / f"a{ending}") as before:
             np.testing.assert_array_equal(
                 np.asarray(before.convert(expected)), np.asarray(image)
