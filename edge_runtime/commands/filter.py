@@ -110,7 +110,7 @@ def _n_at_once(options: argparse.Namespace, n_pictures: int) -> int:
     if options.fps is not None:
         return 1
     free_bytes = available_bytes()
-    n_at_once = min(n_pictures, usable_cores() // options.threads)
+    n_at_once = min(n_pictures, usable_cores() // int(options.threads))
     if free_bytes is not None:
         n_at_once = min(n_at_once, free_bytes // BYTES_PER_JOB)
     return max(1, n_at_once)
