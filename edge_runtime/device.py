@@ -73,6 +73,12 @@ def read_device(root: Path = Path("/"), machine: str = platform.machine()) -> De
     )
 
 
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that is free, or can be made so; None if nothing tells."""
+    free_kib = _number(_fields(root / "proc/meminfo").get("MemAvailable"))
+    return None if free_kib is None else int(free_kib) * BYTES_PER_KIB
+
+
 def _text(path: Path) -> str | None:
     """Return the file's text without blanks and the device tree's end mark."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
@@ -16,12 +17,15 @@ from edge_runtime.engine import Engine
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import BundleError, PictureError, SettingError
 from edge_runtime.model_choice import choose_model
-from edge_runtime.noise_level import estimate_sigma
-from edge_runtime.pictures import PICTURE_PEAK
+from edge_runtime.noise_level import estimate_by_rows
+from edge_runtime.pictures import PICTURE_PEAK, to_float
 
 N_CHANNELS = 3
 SIGMA = 25.0
 """Default noise level, units of 255."""
+
+ReadRows = Callable[[int, int], NDArray[Any]]
+"""Gives the rows from one up to another, (y, X, 3): uint8, uint16, or float32."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +110,64 @@ class ImageFilter:
         SettingError for a setting that the bundle does not offer.
         """
         _check_picture(picture)
-        depth = self.checked_depth(depth)
-        if sigma is None and self.spec.sigma is not None:
-            sigma = self.estimate_sigma(picture)
-        controls = self._controls(sigma, strength, look)
         n_rows, n_columns, _ = picture.shape
         scale = self.spec.scale
         result = np.empty((n_rows * scale, n_columns * scale, N_CHANNELS), np.float32)
+        start = 0
+        for band in self.bands(
+            lambda start, stop: picture[start:stop],
+            n_rows,
+            n_columns,
+            sigma,
+            depth,
+            strength=strength,
+            look=look,
+        ):
+            result[start : start + len(band)] = band
+            start += len(band)
+        return result
+
+    def bands(
+        self,
+        read: ReadRows,
+        n_rows: int,
+        n_columns: int,
+        sigma: float | None = None,
+        depth: int | None = None,
+        *,
+        strength: float | None = None,
+        look: str | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield what `apply` returns from the top down, in bands of (y, X, 3) in 0–1.
+
+        `read(start, stop)` gives rows of the picture. After the noise is judged, each
+        row is asked for once, in order, and before the band that it belongs to is
+        yielded: where `scale` is 1, a caller may write each band over the rows that
+        it was made of. Memory is that of one row of tiles. All else is as for
+        `apply`, whose checks of samples are the caller's.
+        """
+        depth = self.checked_depth(depth)
+        controls = self._controls(sigma, strength, look)
+        if sigma is None and self.spec.sigma is not None:
+            sigma = self.estimate_by_rows(read, n_rows, n_columns)
+            controls = self._controls(sigma, strength, look)
+        scale = self.spec.scale
+        columns = self._spans(1, n_columns, depth)
+        strip = read(0, 0)  # (y, X, 3), the rows under one row of tiles
+        top = 0
         for row in self._spans(0, n_rows, depth):
-            for column in self._spans(1, n_columns, depth):
-                tile = self._cut(picture, row.start, column.start)
+            stop = min(row.start + self.spec.tile_px[0], n_rows)
+            fresh = read(top + len(strip), stop)
+            strip, top = np.concatenate([strip[row.start - top :], fresh]), row.start
+            kept = row.in_tile(scale)
+            size = (kept.stop - kept.start, n_columns * scale, N_CHANNELS)
+            band = np.empty(size, np.float32)
+            for column in columns:
+                tile = self._cut(strip, column.start)
                 inputs = {"picture": tile[np.newaxis], **controls}
                 (made,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
-                kept = made[row.in_tile(scale), column.in_tile(scale)]
-                result[row.in_picture(scale), column.in_picture(scale)] = kept
-        return result
+                band[:, column.in_picture(scale)] = made[kept, column.in_tile(scale)]
+            yield band
 
     def n_tiles(self, n_rows: int, n_columns: int, depth: int) -> int:
         """Return in how many runs of the network a picture is restored."""
@@ -136,8 +183,14 @@ class ImageFilter:
         SettingError for a bundle that takes no noise level.
         """
         _check_picture(picture)
+        return self.estimate_by_rows(
+            lambda start, stop: picture[start:stop], *picture.shape[:2]
+        )
+
+    def estimate_by_rows(self, read: ReadRows, n_rows: int, n_columns: int) -> float:
+        """Return what `estimate_sigma` does, of rows as they are for `bands`."""
         offered = self._offered("sigma", self.spec.sigma)
-        sigma = estimate_sigma(picture)
+        sigma = estimate_by_rows(read, n_rows, n_columns)
         return min(max(sigma, offered.minimum), offered.maximum)
 
     def check_sigma(self, sigma: float | None) -> None:
@@ -224,16 +277,14 @@ class ImageFilter:
         tile_px, radius_px = spec.tile_px[axis], spec.radius_px[depth]
         return spans(length_px, tile_px, radius_px, spec.multiple_px)
 
-    def _cut(
-        self, picture: NDArray[np.float32], row: int, column: int
-    ) -> NDArray[np.float32]:
-        """Return the tile that starts at (row, column), mirrored where it ends.
+    def _cut(self, strip: NDArray[Any], column: int) -> NDArray[np.float32]:
+        """Return the tile that starts at a column of a strip, mirrored where it ends.
 
         A tile holds more of the picture than is missing beside it, or all of the
         picture, so mirroring the tile is mirroring the picture.
         """
         rows, columns = self.spec.tile_px
-        tile = picture[row : row + rows, column : column + columns]  # (Y, X, 3)
+        tile = to_float(strip[:, column : column + columns])  # (Y, X, 3)
         below, right = rows - tile.shape[0], columns - tile.shape[1]
         if below == right == 0:
             return tile

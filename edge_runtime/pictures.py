@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +59,26 @@ def decode_picture(
     Raises PictureError too if the header names more than `max_px` pixels; nothing is
     decoded then.
     """
+    with opened_picture(io.BytesIO(data), where, max_px) as image:
+        _check_samples(image, where)
+        return _to_rgb(image)
+
+
+@contextmanager
+def opened_picture(
+    file: BinaryIO, where: str, max_px: int = MAX_PICTURE_PX
+) -> Iterator[ImageFile.ImageFile]:
+    """Yield the picture with nothing but its header read, for the block to decode.
+
+    Errors are those of `decode_picture`, but for samples of more than 8 bits.
+    """
     try:
         # Inside `silenced` one thread at a time may set what Pillow's warnings do.
         with silenced(LIBTIFF_LINE), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _open(data, where) as image:
-                _check_header(image, where, max_px)
-                return _to_rgb(image)
+            with _open(file, where) as image:
+                _check_size(image, where, max_px)
+                yield image
     except PictureError:
         raise
     except Image.DecompressionBombError as error:  # of WebP, before there is a header
@@ -74,39 +90,44 @@ def decode_picture(
         raise PictureError(f"{where}: damaged picture: {error}") from error
 
 
-def _open(data: bytes, where: str) -> ImageFile.ImageFile:
+def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
     """Return the picture with nothing but its header read.
 
     Does what Image.open does, for our formats alone, and leaves the judgement of the
     size to us: Pillow's own is a warning, or an error that names neither side.
     """
     Image.init()
+    signature = file.read(SIGNATURE_BYTES)
+    file.seek(0)
     for name in FORMATS:
         make, accepts = Image.OPEN[name]
-        if accepts is not None and accepts(data[:SIGNATURE_BYTES]) is True:
-            return make(io.BytesIO(data), "")
+        if accepts is not None and accepts(signature) is True:
+            return make(file, "")
     raise PictureError(
         f"{where}: not a picture that can be read; expected JPEG, PNG, BMP, TIFF or"
         " WebP"
     )
 
 
-def _check_header(image: ImageFile.ImageFile, where: str, max_px: int) -> None:
+def _check_size(image: ImageFile.ImageFile, where: str, max_px: int) -> None:
     n_px = image.width * image.height
     if n_px > max_px:
         raise PictureError(
             f"{where}: {image.width}×{image.height} is {n_px} pixels, expected at most"
             f" {max_px}; make it smaller first"
         )
-    if image.mode.startswith(("I", "F")) or _would_be_cut(image):
+
+
+def _check_samples(image: ImageFile.ImageFile, where: str) -> None:
+    if image.mode.startswith(("I", "F")) or has_16_bits(image):
         raise PictureError(
             f"{where}: {image.mode} picture with more than 8 bits per sample,"
             " expected 8; convert it to 8 bits first"
         )
 
 
-def _would_be_cut(image: ImageFile.ImageFile) -> bool:
-    """Whether the file's samples have 16 bits, of which Pillow would keep 8."""
+def has_16_bits(image: ImageFile.ImageFile) -> bool:
+    """Return whether a file's samples have 16 bits, of which Pillow would keep 8."""
     in_file = [str(tile.args) for tile in image.tile]
     return image.format in {"PNG", "TIFF"} and any(";16" in mode for mode in in_file)
 
@@ -183,9 +204,11 @@ def _read_list(source: Path) -> list[Path]:
     return paths
 
 
-def to_float(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the picture in 0–1."""
-    return picture.astype(np.float32) / np.float32(PICTURE_PEAK)
+def to_float(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the picture in 0–1: of uint8 or uint16 samples, or of those it is."""
+    if picture.dtype == np.float32:
+        return picture
+    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
 
 
 def to_8_bits(picture: NDArray[np.float32]) -> NDArray[np.uint8]:

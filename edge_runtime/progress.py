@@ -30,6 +30,13 @@ class Progress:
             print(f"{self._n_done}/{self._n_steps} {text}", file=self._stream)
             self._stream.flush()
 
+    def fail(self, text: str) -> None:
+        """Count one more step that failed; its line is always told, and stays."""
+        self._n_done += 1
+        if self._is_terminal:
+            self._stream.write("\r\x1b[K")
+        print(f"{self._n_done}/{self._n_steps} {text}", file=self._stream, flush=True)
+
     def __enter__(self) -> Self:
         return self
 

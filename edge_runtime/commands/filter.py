@@ -3,249 +3,199 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edge_runtime.device import available_bytes
 from edge_runtime.engines import FORMAT_OF_ENGINE
-from edge_runtime.errors import PictureError, SettingError, one_line
-from edge_runtime.frame_budget import FrameBudget, calm_seconds
-from edge_runtime.image_filter import (
-    N_CHANNELS,
-    SIGMA,
-    ImageFilter,
-    open_filter,
+from edge_runtime.errors import SettingError, one_line
+from edge_runtime.image_filter import ImageFilter
+from edge_runtime.model_choice import choose_model
+from edge_runtime.options import (
+    Parser,
+    add_engine_options,
+    bounded,
+    print_json,
+    usable_cores,
 )
-from edge_runtime.options import Parser, add_engine_options, print_json
-from edge_runtime.pictures import (
-    MAX_PICTURE_PX,
-    PICTURE_ENDINGS,
-    list_pictures,
-    read_picture,
-    to_8_bits,
-    to_float,
-    write_picture,
-)
+from edge_runtime.photo.journal import Journal, open_journal, sha256_of
+from edge_runtime.photo.plan import Job, plan
+from edge_runtime.photo.restore import Pace, Setting, restore_file
+from edge_runtime.photo.workers import Opening, Row, filter_at_once, filter_in_turn
+from edge_runtime.pictures import MAX_PICTURE_PX, QUALITY
+from edge_runtime.progress import Progress
 
 AUTO = "auto"
-MILLISECONDS_PER_SECOND = 1000
 PX_PER_MEGAPIXEL = 10**6
+BYTES_PER_JOB = 250 * 10**6
+"""What filtering a photograph of 12 megapixels takes at most, its process included."""
 
 EPILOG = """\
 Every picture of a folder, sub-folders included, goes to the same name under OUT. One
 that cannot be read or written stops no other: stderr names it, the last line counts
-it, and the exit status is 1.
+it, and the exit status is 1. A second run does what the first one did not, and what
+has changed since.
 """
 
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to filter."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What every picture is filtered with."""
-
-    sigma: float | None
-    """Units of 255; None is an estimate of each picture's own."""
-    depth: int | None
-    """None leaves it to `pace`."""
-    pace: Pace | None
-
-
-class Pace:
-    """Chooses each picture's depth so that so many are done in a second."""
-
-    def __init__(self, image_filter: ImageFilter, fps: float) -> None:
-        if not 0 < fps < float("inf"):
-            raise SettingError(f"fps: found {fps:g}, expected a number over 0")
-        self.fps = fps
-        tile = np.zeros((*image_filter.spec.tile_px, N_CHANNELS), np.float32)
-        self._filter = image_filter
-        self._budget = FrameBudget(
-            1 / fps,
-            calm_seconds(
-                lambda depth: image_filter.apply(tile, SIGMA, depth),
-                image_filter.bundle.depths,
-            ),
-        )
-
-    def depth(self, n_rows: int, n_columns: int) -> int:
-        """Return the next picture's depth; its tiles share its time."""
-        deepest = self._filter.bundle.depths[-1]
-        self._n_tiles = self._filter.n_tiles(n_rows, n_columns, deepest)
-        self._budget.change(1 / self.fps / self._n_tiles)
-        return self._budget.depth
-
-    def took(self, seconds: float) -> None:
-        """Learn how long that picture took."""
-        self._budget.took(seconds / self._n_tiles)
+Work = Callable[[Iterable[Job]], Generator[tuple[Job, Row]]]
+"""Filters pictures, and yields each with what came of it."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Filter as the arguments say; 1 if a picture of a folder failed."""
     options = _parser().parse_args(arguments)
-    if options.fps is not None and options.depth is not None:
-        raise SettingError("--fps: chooses the depth itself; leave out --depth")
+    _check(options)
     jobs = plan(options.source, options.target)
-    with open_filter(
+    opening = Opening(
         options.bundle, options.engine, options.precision, options.threads
-    ) as image_filter:
-        setting = _setting(image_filter, options)
-        if options.source.is_dir():
-            rows = _filter_all(image_filter, jobs, setting)
+    )
+    n_at_once = _n_at_once(options, len(jobs))
+    with opening.open() as image_filter:
+        setting, pace = _setting(image_filter, options)
+        if not options.source.is_dir():
+            rows = [restore_file(image_filter, jobs[0], setting, pace)]
         else:
-            rows = [_filter(image_filter, jobs[0], setting)]
-        result = {
-            "bundle": image_filter.bundle.name,
-            "engine": options.engine,
-            "precision": options.precision,
-            "depth": setting.depth,
-            "fps": None if setting.pace is None else setting.pace.fps,
-            "threads": options.threads,
-            "sigma": AUTO if setting.sigma is None else setting.sigma,
-            "n_pictures": sum("error" not in row for row in rows),
-            "rows": rows,
-        }
+            work: Work = partial(filter_in_turn, image_filter, setting, pace=pace)
+            facts = _decisive(image_filter, options, setting)
+            if n_at_once > 1:
+                image_filter.close()  # each worker has its own
+                work = partial(filter_at_once, opening, setting, n_workers=n_at_once)
+            with open_journal(options.target, facts) as journal:
+                rows = _filter_folder(jobs, journal, work)
+    result = {
+        "bundle": image_filter.bundle.name,
+        "engine": options.engine,
+        "precision": options.precision,
+        "depth": setting.depth,
+        "fps": options.fps,
+        "threads": options.threads,
+        "jobs": n_at_once,
+        "sigma": _asked_sigma(image_filter, setting),
+        "strength": setting.strength,
+        "look": setting.look,
+        "quality": setting.quality,
+        "n_pictures": sum("ms" in row for row in rows),
+        "n_done_before": sum("done_before" in row for row in rows),
+        "rows": rows,
+    }
     if options.json:
         print_json(result)
     else:
         print(_summary(result))
-    return 0 if result["n_pictures"] == len(jobs) else 1
+    return 1 if any("error" in row for row in rows) else 0
 
 
-def plan(source: Path, target: Path) -> list[Job]:
-    """Return what is to be read and written; touches no file.
-
-    A folder's pictures keep their names under `target`; one picture goes to the
-    file `target`, or into it if it is a folder. Raises PictureError, or DataError for
-    a folder without pictures, where that would overwrite an input or cannot be done.
-    """
-    try:
-        if source.is_dir():
-            return _plan_folder(source, target)
-        return [_plan_picture(source, target)]
-    except OSError as error:  # a name too long to be one, a folder that is closed
-        raise PictureError(f"{error.filename}: {error.strerror}") from error
-
-
-def _plan_picture(source: Path, target: Path) -> Job:
-    if not source.exists():
-        raise PictureError(f"{source}: no such picture or folder")
-    file = target / source.name if target.is_dir() else target
-    if file.suffix.lower() not in PICTURE_ENDINGS:
-        raise PictureError(
-            f"{file}: unknown ending {file.suffix!r}, expected a folder that exists or"
-            f" one of {' '.join(sorted(PICTURE_ENDINGS))}"
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that exclude each other, before anything is read."""
+    if options.fps is not None and options.depth is not None:
+        raise SettingError("--fps: chooses the depth itself; leave out --depth")
+    if options.jobs is None:
+        return
+    if options.fps is not None and options.jobs > 1:
+        raise SettingError("--fps: paces one picture after another; leave out --jobs")
+    n_threads = options.jobs * options.threads
+    if n_threads > usable_cores():
+        raise SettingError(
+            f"--jobs: {options.jobs} pictures at once of {options.threads} threads each"
+            f" are {n_threads} threads, expected at most the {usable_cores()} cores of"
+            " this machine"
         )
-    if file.exists() and file.samefile(source):
-        raise PictureError(f"{file}: is the input itself, expected another file")
-    return Job(source, file)
 
 
-def _plan_folder(source: Path, target: Path) -> list[Job]:
-    if target.exists() and not target.is_dir():
-        raise PictureError(
-            f"{target}: is a file, expected a folder for the pictures of {source}"
-        )
-    if target.resolve().is_relative_to(source.resolve()):
-        raise PictureError(
-            f"{target}: is or lies in the input folder {source}, expected one outside"
-        )
-    jobs = [
-        Job(path, target / path.relative_to(source)) for path in list_pictures(source)
-    ]
-    inputs = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        if job.target.resolve() in inputs:
-            raise PictureError(
-                f"{job.target}: is one of the inputs, expected another folder"
-            )
-    return jobs
-
-
-def _setting(image_filter: ImageFilter, options: argparse.Namespace) -> Setting:
-    """Return the checked setting, before any picture is read."""
-    if options.sigma is not None:
-        image_filter.check_sigma(options.sigma)
+def _n_at_once(options: argparse.Namespace, n_pictures: int) -> int:
+    """Return how many pictures are filtered at once: what cores and memory allow."""
+    if options.jobs is not None:
+        return min(int(options.jobs), n_pictures)
     if options.fps is not None:
-        return Setting(options.sigma, None, Pace(image_filter, options.fps))
-    return Setting(options.sigma, image_filter.checked_depth(options.depth), None)
+        return 1
+    free_bytes = available_bytes()
+    n_at_once = min(n_pictures, usable_cores() // int(options.threads))
+    if free_bytes is not None:
+        n_at_once = min(n_at_once, free_bytes // BYTES_PER_JOB)
+    return max(1, n_at_once)
 
 
-def _filter(image_filter: ImageFilter, job: Job, setting: Setting) -> dict[str, Any]:
-    noisy = to_float(read_picture(job.source))  # (Y, X, 3)
-    sigma = setting.sigma
-    if sigma is None:
-        sigma = _estimate(image_filter, job.source, noisy)
-    depth = setting.depth
-    if setting.pace is not None:
-        depth = setting.pace.depth(*noisy.shape[:2])
-    started = time.perf_counter()
-    restored = image_filter.apply(noisy, sigma, depth)
-    seconds = time.perf_counter() - started
-    if setting.pace is not None:
-        setting.pace.took(seconds)
-    write_picture(job.target, to_8_bits(restored))
+def _setting(
+    image_filter: ImageFilter, options: argparse.Namespace
+) -> tuple[Setting, Pace | None]:
+    """Return the checked setting and the pace, before any picture is read."""
+    image_filter.check_sigma(options.sigma)
+    image_filter.check_strength(options.strength)
+    image_filter.check_look(options.look)
+    wishes = Setting(
+        options.sigma, None, options.strength, options.look, options.quality
+    )
+    if options.fps is not None:
+        return wishes, Pace(image_filter, options.fps)
+    depth = image_filter.checked_depth(options.depth)
+    return replace(wishes, depth=depth), None
+
+
+def _decisive(
+    image_filter: ImageFilter, options: argparse.Namespace, setting: Setting
+) -> dict[str, Any]:
+    """Return all that a result depends on beside its picture."""
+    model = choose_model(image_filter.bundle, options.engine, options.precision)
     return {
-        "source": str(job.source),
-        "target": str(job.target),
-        "width_px": noisy.shape[1],
-        "height_px": noisy.shape[0],
-        "sigma": round(sigma, 2),
-        "depth": depth,
-        "ms": round(seconds * MILLISECONDS_PER_SECOND, 3),
+        "model_sha256": model.sha256,
+        "engine": options.engine,
+        "depth": setting.depth,
+        "fps": options.fps,
+        "sigma": setting.sigma,
+        "strength": setting.strength,
+        "look": setting.look,
+        "quality": setting.quality,
     }
 
 
-def _estimate(
-    image_filter: ImageFilter, source: Path, noisy: NDArray[np.float32]
-) -> float:
-    try:
-        return image_filter.estimate_sigma(noisy)
-    except PictureError as error:
-        raise PictureError(f"{source}: {error}; give --sigma a number") from error
-
-
-def _filter_all(
-    image_filter: ImageFilter, jobs: Sequence[Job], setting: Setting
-) -> list[dict[str, Any]]:
+def _filter_folder(jobs: Sequence[Job], journal: Journal, work: Work) -> list[Row]:
     """Return one row per job, told on stderr as it ends; a bad picture stops none."""
-    rows: list[dict[str, Any]] = []
-    for number, job in enumerate(jobs, start=1):
-        try:
-            row = _filter(image_filter, job, setting)
-            told = (
-                f"{job.target}: sigma {row['sigma']:g}, depth {row['depth']},"
-                f" {row['ms']:.0f} ms"
-            )
-        except (PictureError, SettingError) as error:  # unreadable, or unwritable
-            row = {"source": str(job.source), "error": str(error)}
-            told = str(error)
-        rows.append(row)
-        print(f"{number}/{len(jobs)} {one_line(told)}", file=sys.stderr, flush=True)
-    return rows
+    rows: dict[Job, Row] = {}
+    hashes: dict[Job, str | None] = {}
+
+    def left() -> Iterator[Job]:
+        for job in jobs:
+            hashes[job] = sha256_of(job.source)
+            if not journal.is_done(job, hashes[job]):
+                yield job
+                continue
+            row = {"source": str(job.source), "target": str(job.target)}
+            rows[job] = row | {"done_before": True}
+            progress.step(one_line(f"{job.target}: done before"))
+
+    with Progress(len(jobs)) as progress, closing(work(left())) as ended:
+        for job, row in ended:
+            rows[job] = row
+            if "error" in row:
+                progress.fail(one_line(row["error"]))
+                continue
+            journal.add(job, hashes[job])
+            progress.step(one_line(_told(row)))
+    return [rows[job] for job in jobs]
+
+
+def _told(row: Row) -> str:
+    note = f", {row['note']}" if "note" in row else ""
+    sigma = "" if row["sigma"] is None else f"sigma {row['sigma']:g}, "
+    return f"{row['target']}: {sigma}depth {row['depth']}, {row['ms']:.0f} ms{note}"
 
 
 def _summary(result: dict[str, Any]) -> str:
     rows = result["rows"]
-    done = [row for row in rows if "error" not in row]
+    done = [row for row in rows if "ms" in row]
     spent_ms = sum(row["ms"] for row in done) / max(1, len(done))
-    failed = f", {len(rows) - len(done)} failed" if done != rows else ""
+    n_before, n_failed = result["n_done_before"], sum("error" in row for row in rows)
+    before = f", {n_before} done before" if n_before else ""
+    failed = f", {n_failed} failed" if n_failed else ""
     return (
         f"{len(done)} of {len(rows)} pictures filtered by {result['bundle']}"
-        f" ({result['engine']} {result['precision']}, {_told_depth(result, done)},"
-        f" sigma {_told_sigma(result['sigma'], done)}), {spent_ms:.0f} ms each{failed}"
+        f" ({result['engine']} {result['precision']}, {_told_depth(result, done)}"
+        f"{_told_sigma(result['sigma'], done)}), {spent_ms:.0f} ms each"
+        f"{before}{failed}"
     )
 
 
@@ -256,12 +206,22 @@ def _told_depth(result: dict[str, Any], done: Sequence[dict[str, Any]]) -> str:
     return f"{result['fps']:g} fps at depth {' '.join(map(str, depths)) or '–'}"
 
 
-def _told_sigma(sigma: float | str, done: Sequence[dict[str, Any]]) -> str:
+def _asked_sigma(image_filter: ImageFilter, setting: Setting) -> float | str | None:
+    """Return the noise level as the result tells it; None where none is asked for."""
+    if image_filter.spec.sigma is None:
+        return None
+    return AUTO if setting.sigma is None else setting.sigma
+
+
+def _told_sigma(sigma: float | str | None, done: Sequence[dict[str, Any]]) -> str:
+    if sigma is None:
+        return ""
     if isinstance(sigma, float):
-        return f"{sigma:g}"
+        return f", sigma {sigma:g}"
     if not done:
-        return sigma
-    return f"{sigma}: {sum(row['sigma'] for row in done) / len(done):.1f} on average"
+        return f", sigma {sigma}"
+    mean = sum(row["sigma"] for row in done) / len(done)
+    return f", sigma {sigma}: {mean:.1f} on average"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -286,15 +246,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sigma",
         type=_sigma,
-        default=SIGMA,
-        help=f"strength of the noise in units of 255, or {AUTO} for an estimate from"
-        f" each picture; default {SIGMA:g}",
+        help="strength of the noise in units of 255; default"
+        f" {AUTO}, an estimate from each picture",
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        help="how much is done, of bundles that take it; default the most",
+    )
+    parser.add_argument(
+        "--look", help="what is made of the picture, of bundles that offer several"
     )
     add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)
     parser.add_argument(
         "--fps",
         type=float,
         help="instead of --depth: as deep as leaves time for so many pictures a second",
+    )
+    parser.add_argument(
+        "--quality",
+        type=bounded(int, 1, 100, "the qualities of JPEG and WebP"),
+        default=QUALITY,
+        help=f"of JPEG and WebP files, 1 to 100; default {QUALITY}",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=bounded(int, 1, usable_cores(), "the cores of this machine"),
+        help="pictures of a folder at once, each with --threads of its own; default"
+        " what cores and free memory allow",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"

@@ -1,7 +1,10 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import closing
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 import tiedge
-from edge_runtime.commands.filter import Job, plan
 from edge_runtime.errors import DataError, PictureError
+from edge_runtime.options import usable_cores
+from edge_runtime.photo.journal import open_journal
+from edge_runtime.photo.plan import Job, plan
+from edge_runtime.photo.restore import Setting
+from edge_runtime.photo.workers import Opening, filter_at_once
 from edge_runtime.pictures import (
     add_noise,
     read_picture,
@@ -51,13 +58,23 @@ def call(*arguments: str) -> int:
     return tiedge.main(["filter", *arguments, "--precision", "fp32"])
 
 
+def call_in_turn(*arguments: str) -> int:
+    """Filter a folder's pictures one after another, in the order of their names."""
+    return call(*arguments, "--jobs", "1")
+
+
+def pictures_of(folder: Path) -> list[str]:
+    """Return the names in a folder, but for hidden ones."""
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+
+
 def test_one_picture_is_filtered(
     blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The file that comes out holds what the network computes, tiled."""
     target = tmp_path / "out" / "photo.png"
 
-    status = call(blur, str(photo), str(target), "--depth", "1")
+    status = call(blur, str(photo), str(target), "--depth", "1", "--sigma", "25")
 
     assert status == 0
     actual = read_picture(target)[1:-1, 1:-1].astype(int)
@@ -72,7 +89,7 @@ def test_one_picture_is_filtered(
 def test_json_is_one_object_and_nothing_else(
     blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The deepest depth and sigma 25 are the defaults, and the object says so."""
+    """The deepest depth and the estimated sigma are the defaults, and it says so."""
     target = tmp_path / "out.png"
 
     status = call(blur, str(photo), str(target), "--json")
@@ -87,16 +104,19 @@ def test_json_is_one_object_and_nothing_else(
         "depth": 2,
         "fps": None,
         "threads": 1,
-        "sigma": 25.0,
+        "jobs": 1,
+        "sigma": "auto",
+        "quality": 95,
         "n_pictures": 1,
+        "n_done_before": 0,
     }
     assert row.pop("ms") > 0
+    assert row.pop("sigma") > 50  # it is all noise
     assert row == {
         "source": str(photo),
         "target": str(target),
         "width_px": 130,
         "height_px": 100,
-        "sigma": 25.0,
         "depth": 2,
     }
 
@@ -110,7 +130,7 @@ def test_a_folder_keeps_its_names(
     photo.rename(folder / "a.png")
     write_picture(folder / "deep" / "b.jpg", np.zeros((9, 7, 3), np.uint8))
 
-    status = call(blur, str(folder), str(tmp_path / "out"))
+    status = call_in_turn(blur, str(folder), str(tmp_path / "out"))
 
     assert status == 0
     assert read_picture(tmp_path / "out" / "a.png").shape == (100, 130, 3)
@@ -133,7 +153,7 @@ def test_a_bad_picture_stops_no_other_and_fails_at_the_end(
     (folder / "bad.png").write_bytes(b"no picture")
     photo.rename(folder / "good.png")
 
-    status = call(blur, str(folder), str(tmp_path / "out"), "--json")
+    status = call_in_turn(blur, str(folder), str(tmp_path / "out"), "--json")
 
     output = capsys.readouterr()
     result = json.loads(output.out)
@@ -145,7 +165,7 @@ def test_a_bad_picture_stops_no_other_and_fails_at_the_end(
     assert result["n_pictures"] == 1
     assert result["rows"][0] == {"source": f"{folder}/bad.png", "error": message}
     assert output.err.splitlines()[0] == f"1/2 {message}"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+    assert ["good.png"] == pictures_of(tmp_path / "out")
 
 
 def test_an_unwritable_picture_stops_no_other(
@@ -156,7 +176,7 @@ def test_an_unwritable_picture_stops_no_other(
     photo.rename(tmp_path / "in" / "b.png")
     (tmp_path / "out" / "a.png").mkdir(parents=True)
 
-    status = call(blur, str(tmp_path / "in"), str(tmp_path / "out"))
+    status = call_in_turn(blur, str(tmp_path / "in"), str(tmp_path / "out"))
 
     output = capsys.readouterr()
     assert 1 == status
@@ -192,7 +212,7 @@ def test_sigma_auto_is_estimated_from_each_picture(
         write_picture(tmp_path / "in" / name, to_8_bits(noisy))
     folders = str(tmp_path / "in"), str(tmp_path / "out")
 
-    status = call(blur, *folders, "--sigma", "auto", "--json")
+    status = call_in_turn(blur, *folders, "--sigma", "auto", "--json")
 
     output = capsys.readouterr()
     result = json.loads(output.out)
@@ -201,7 +221,9 @@ def test_sigma_auto_is_estimated_from_each_picture(
     assert 20 == pytest.approx(first, rel=0.1)
     assert 55 == second
     assert "/b.png: sigma 55, " in output.err
-    call(blur, *folders, "--sigma", "auto")
+    (tmp_path / "out" / "a.png").unlink()
+    (tmp_path / "out" / "b.png").unlink()
+    call_in_turn(blur, *folders)
     mean = (first + second) / 2
     assert f"sigma auto: {mean:.1f} on average), " in capsys.readouterr().out
 
@@ -511,3 +533,202 @@ def test_a_pace_that_cannot_be_is_one_line(
 
     assert (1, f"tiedge filter: {message}\n") == (status, capsys.readouterr().err)
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.fixture
+def folders(photo: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Return a folder of three pictures, and one that is to be made."""
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    photo.rename(tmp_path / "in" / "a.png")
+    for name in ("b.jpg", "deep/c.png"):
+        write_picture(tmp_path / "in" / name, np.full((20, 30, 3), 90, np.uint8))
+    return tmp_path / "in", tmp_path / "out"
+
+
+def test_several_at_once_write_what_one_does(
+    blur: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The same bytes, whoever filtered them."""
+    source, target = folders
+    other = tmp_path / "other"
+
+    statuses = [
+        call(blur, str(source), str(target), "--jobs", "2"),
+        call_in_turn(blur, str(source), str(other)),
+    ]
+
+    assert [0, 0] == statuses
+    for name in ("a.png", "b.jpg", "deep/c.png"):
+        assert (other / name).read_bytes() == (target / name).read_bytes()
+
+
+def test_a_second_run_does_what_has_changed(
+    blur: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new input, a damaged output and another setting are done again, no more."""
+    source, target = folders
+    words = blur, str(source), str(target), "--json"
+
+    def done_again(*options: str) -> tuple[int, list[str]]:
+        assert 0 == call_in_turn(*words, *options)
+        result = json.loads(capsys.readouterr().out)
+        names = [Path(row["target"]).name for row in result["rows"] if "ms" in row]
+        return result["n_done_before"], names
+
+    assert (0, ["a.png", "b.jpg", "c.png"]) == done_again()
+    assert (3, []) == done_again()
+    write_picture(source / "b.jpg", np.full((20, 30, 3), 200, np.uint8))
+    (target / "a.png").write_bytes(b"cut short")
+    assert (1, ["a.png", "b.jpg"]) == done_again()
+    os.utime(source / "b.jpg")  # a new date is no new picture
+    assert (3, []) == done_again()
+    assert (0, ["a.png", "b.jpg", "c.png"]) == done_again("--sigma", "20")
+
+
+def test_a_second_run_says_what_was_done_before(
+    blur: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stderr names each, and the last line counts them."""
+    source, target = folders
+    call_in_turn(blur, str(source), str(target))
+    capsys.readouterr()
+
+    call_in_turn(blur, str(source), str(target))
+
+    output = capsys.readouterr()
+    assert f"1/3 {target}/a.png: done before" == output.err.splitlines()[0]
+    assert output.out.startswith("0 of 3 pictures filtered by blur ")
+    assert output.out.endswith(", 3 done before\n")
+
+
+def test_what_a_killed_run_left_is_tidied(
+    blur: str, folders: tuple[Path, Path]
+) -> None:
+    """Half a file and half a line of the journal do no harm."""
+    source, target = folders
+    (target / "deep").mkdir(parents=True)
+    (target / "deep" / ".0123abcd.png").write_bytes(b"half")
+    (target / ".tiedge-filter.jsonl").write_text('{"target": "a.png", "targ')
+
+    status = call_in_turn(blur, str(source), str(target))
+
+    assert 0 == status
+    assert ["c.png"] == [path.name for path in (target / "deep").iterdir()]
+    lines = (target / ".tiedge-filter.jsonl").read_text().splitlines()
+    assert ["a.png", "b.jpg", "deep/c.png"] == [
+        json.loads(line)["target"] for line in lines[1:]
+    ]
+
+
+def test_two_runs_do_not_write_to_one_folder(
+    blur: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second is refused while the first is at it."""
+    source, target = folders
+    with open_journal(target, {}):
+        status = call_in_turn(blur, str(source), str(target))
+
+    assert 1 == status
+    assert (
+        f"tiedge filter: {target}: another tiedge filter writes there; wait for its"
+        " end\n"
+    ) == capsys.readouterr().err
+
+
+def test_a_picture_that_kills_its_worker_stops_no_other(
+    blur: str, folders: tuple[Path, Path]
+) -> None:
+    """A crash of native code costs the picture that made it, and is named."""
+    source, target = folders
+    opening, setting = Opening(blur, "litert", "fp32", 1), Setting(25.0, 1)
+    jobs = plan(source, target)
+    ended = []
+
+    with closing(filter_at_once(opening, setting, iter(jobs), 1)) as rows:
+        for number, (job, row) in enumerate(rows):
+            ended.append((job, row.get("error")))
+            if number == 0:
+                (worker,) = active_children()
+                os.kill(worker.pid or 0, signal.SIGKILL)
+
+    killed = f"{jobs[1].source}: its process was ended (SIGKILL); try --jobs 1"
+    assert [(jobs[0], None), (jobs[1], killed), (jobs[2], None)] == ended
+
+
+def test_no_worker_outlives_its_parents_interest(
+    blur: str, folders: tuple[Path, Path]
+) -> None:
+    """Who stops listening ends them, and no half picture stays."""
+    opening, setting = Opening(blur, "litert", "fp32", 1), Setting(25.0, 1)
+
+    with closing(filter_at_once(opening, setting, plan(*folders), 2)) as rows:
+        next(rows)
+
+    assert [] == active_children()
+    assert not list(folders[1].rglob(".*"))
+
+
+def test_hidden_pictures_are_passed_over(photo: Path, tmp_path: Path) -> None:
+    """Other systems leave files beside pictures that only look like them."""
+    write_picture(tmp_path / "in" / "a.png", np.zeros((4, 4, 3), np.uint8))
+    write_picture(tmp_path / "in" / ".trash" / "b.png", np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "in" / "._a.png").write_bytes(b"no picture")
+
+    jobs = plan(tmp_path / "in", tmp_path / "out")
+
+    assert [Job(tmp_path / "in" / "a.png", tmp_path / "out" / "a.png")] == jobs
+
+
+def test_a_hard_link_to_an_input_is_no_output(tmp_path: Path) -> None:
+    """Whatever its name, a file that is read is never written."""
+    write_picture(tmp_path / "in" / "a.png", np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "out").mkdir()
+    os.link(tmp_path / "in" / "a.png", tmp_path / "out" / "a.png")
+
+    assert refusal_of(tmp_path / "in", tmp_path / "out") == (
+        f"{tmp_path}/out/a.png: is one of the inputs, expected another folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--quality", "0"),
+            "argument --quality: found 0, expected 1 to 100, the qualities of JPEG and"
+            " WebP; see tiedge filter --help",
+        ),
+        (
+            ("--jobs", "2", "--fps", "5"),
+            "--fps: paces one picture after another; leave out --jobs",
+        ),
+    ],
+)
+def test_new_options_are_checked(
+    blur: str,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    """One line, and nothing is written."""
+    status = call(blur, str(photo), str(tmp_path / "out.png"), *options)
+
+    assert (1, f"tiedge filter: {message}\n") == (status, capsys.readouterr().err)
+
+
+def test_more_threads_than_cores_are_refused(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would only take turns."""
+    n = usable_cores()
+    if n < 2:
+        pytest.skip("one core leaves no choice")
+
+    call(blur, str(photo), str(tmp_path), "--jobs", str(n), "--threads", "2")
+
+    assert (
+        f"tiedge filter: --jobs: {n} pictures at once of 2 threads each are {2 * n}"
+        f" threads, expected at most the {n} cores of this machine\n"
+    ) == capsys.readouterr().err

@@ -1,0 +1,173 @@
+"""What a photograph's file says beside its samples, and how it is said upright."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image, ImageFile, JpegImagePlugin
+
+EXIF_PREFIX = b"Exif\0\0"
+ORIENTATION = 0x0112
+"""EXIF tag: which way up the stored rows are to be shown."""
+UPRIGHT = 1
+EXIF_FOLDER, GPS_FOLDER, XMP_TAG = 0x8769, 0x8825, 700
+WIDTH, HEIGHT = 0xA002, 0xA003
+"""EXIF tags that repeat the picture's size."""
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations that exchange rows and columns."""
+ENTRY_BYTES = 12
+TYPE_SHORT = 3
+
+DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432)
+"""Tags of a TIFF file that tell of the photograph, not of how its file is laid out."""
+PNG_CHUNKS = frozenset({b"cHRM", b"cICP", b"gAMA", b"sRGB", b"iTXt", b"tEXt", b"zTXt"})
+"""Chunks of a PNG file that mean the same beside other samples."""
+PNG_SIGNATURE_BYTES = 8
+XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>\s*))\d")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What goes with the samples into another file, as far as its format has room."""
+
+    exif: bytes | None = None
+    """A TIFF structure without prefix; its orientation is upright."""
+    icc_profile: bytes | None = None
+    """What the samples mean as colours; None is sRGB."""
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    """Columns and rows an inch."""
+    comment: bytes | None = None
+    iptc: bytes | None = None
+    """The payload of a JPEG file's APP13 segments."""
+    png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    """Names and contents of PNG_CHUNKS."""
+    subsampling: int | None = None
+    """How coarse a JPEG file's colours are, by Pillow's numbers."""
+
+
+def read_metadata(image: ImageFile.ImageFile) -> tuple[Metadata, int]:
+    """Return what a decoded picture's file says, and its orientation, 1 to 8.
+
+    Exif, XMP and the resolution are those of the picture once it is turned upright.
+    """
+    found: Any = image.getexif().get(ORIENTATION, UPRIGHT)
+    orientation = found if found in range(1, 9) else UPRIGHT
+    info = image.info
+    metadata = Metadata(
+        exif=_exif(image, orientation in SIDEWAYS),
+        icc_profile=info.get("icc_profile") or None,
+        xmp=_xmp(info.get("xmp")),
+        dpi=_dpi(info.get("dpi")),
+    )
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        sampling = JpegImagePlugin.get_sampling(image)
+        segments = [data for name, data in image.applist if name == "APP13"]
+        metadata = replace(
+            metadata,
+            comment=info.get("comment"),
+            iptc=segments[0] if len(segments) == 1 else None,
+            subsampling=sampling if sampling >= 0 else None,
+        )
+    if orientation in SIDEWAYS and metadata.dpi is not None:
+        metadata = replace(metadata, dpi=metadata.dpi[::-1])
+    return metadata, orientation
+
+
+def read_png_chunks(file: Any) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the names and contents of a PNG file's PNG_CHUNKS, orientation upright."""
+    file.seek(PNG_SIGNATURE_BYTES)
+    found = [(n, XMP_ORIENTATION.sub(rb"\g<1>1", data)) for n, data in _chunks(file)]
+    file.seek(0)
+    # Exif as some programs write it; it is read as Exif, and goes on as such.
+    return tuple(c for c in found if not c[1].startswith(b"Raw profile type "))
+
+
+def _chunks(file: Any) -> Iterator[tuple[bytes, bytes]]:
+    while len(header := file.read(8)) == len(b"sizename"):
+        n_bytes, name = struct.unpack(">I4s", header)
+        if name in PNG_CHUNKS:
+            yield name, file.read(n_bytes)
+            n_bytes = 0
+        file.seek(n_bytes + len(b"crc "), 1)
+
+
+def upright(exif: bytes, *, sideways: bool) -> bytes | None:
+    """Return an Exif structure that says upright, without its thumbnail.
+
+    All else stays where it is, as makers' notes hold offsets of their own. The width
+    and height that it repeats change places if `sideways`. None if it is damaged.
+    """
+    made = bytearray(exif)
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return None
+    try:
+        (first,) = struct.unpack_from(order + "I", made, 4)
+        entries, after = _entries(made, order, first)
+        if ORIENTATION in entries:
+            at = entries[ORIENTATION]
+            struct.pack_into(order + "HIHH", made, at + 2, TYPE_SHORT, 1, UPRIGHT, 0)
+        if sideways and EXIF_FOLDER in entries:
+            (second,) = struct.unpack_from(order + "I", made, entries[EXIF_FOLDER] + 8)
+            inner, _ = _entries(made, order, second)
+            if WIDTH in inner and HEIGHT in inner:
+                _exchange(made, inner[WIDTH] + 2, inner[HEIGHT] + 2)
+        # The thumbnail, of the picture as it was, hangs on the first folder's end.
+        struct.pack_into(order + "I", made, after, 0)
+    except struct.error:
+        return None
+    return bytes(made)
+
+
+def _entries(exif: bytearray, order: str, at: int) -> tuple[dict[int, int], int]:
+    """Return the places of a folder's entries by tag, and that of what follows it."""
+    (n_entries,) = struct.unpack_from(order + "H", exif, at)
+    places = [at + 2 + ENTRY_BYTES * n for n in range(n_entries)]
+    tags = [struct.unpack_from(order + "H", exif, place)[0] for place in places]
+    return dict(zip(tags, places, strict=True)), at + 2 + ENTRY_BYTES * n_entries
+
+
+def _exchange(exif: bytearray, one: int, other: int) -> None:
+    n_bytes = ENTRY_BYTES - 2  # all but the tag
+    first, second = exif[one : one + n_bytes], exif[other : other + n_bytes]
+    exif[one : one + n_bytes], exif[other : other + n_bytes] = second, first
+
+
+def _exif(image: ImageFile.ImageFile, sideways: bool) -> bytes | None:
+    """Return the picture's Exif structure, upright; None if it has none."""
+    if image.format == "TIFF":
+        return _exif_of_tiff(image)
+    found = image.info.get("exif") or image.getexif().tobytes()
+    return upright(found.removeprefix(EXIF_PREFIX), sideways=sideways)
+
+
+def _exif_of_tiff(image: ImageFile.ImageFile) -> bytes | None:
+    """Return what a TIFF file's own tags say; Pillow has turned it upright already."""
+    found = image.getexif()
+    kept = Image.Exif()
+    for tag in DESCRIPTIVE_TAGS:
+        if tag in found:
+            kept[tag] = found[tag]
+    for folder in (EXIF_FOLDER, GPS_FOLDER):
+        if inner := found.get_ifd(folder):
+            kept[folder] = dict(inner)
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+
+
+def _xmp(found: bytes | str | None) -> bytes | None:
+    if not found:
+        return None
+    packet = found.encode() if isinstance(found, str) else found
+    return XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+
+
+def _dpi(found: tuple[Any, Any] | None) -> tuple[float, float] | None:
+    if found is None:
+        return None
+    columns, rows = (float(value) for value in found)
+    return (columns, rows) if 0 < min(columns, rows) < float("inf") else None

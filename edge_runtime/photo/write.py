@@ -1,0 +1,170 @@
+"""Photographs into files, with what the file they came from said beside the samples."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from edge_runtime.errors import PictureError
+from edge_runtime.files import replacing
+from edge_runtime.photo.metadata import EXIF_PREFIX, XMP_TAG, Metadata
+from edge_runtime.photo.photo import Photo
+from edge_runtime.photo.png_16 import Chunk, write_png_16
+from edge_runtime.photo.read import BAND_ROWS
+from edge_runtime.pictures import MAX_SIDE_PX, QUALITY
+
+FORMAT_OF_ENDING = {
+    ".bmp": "BMP",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+WITHOUT_ALPHA = frozenset({"BMP", "JPEG"})
+FULL_COLOUR = 0
+"""Pillow's number of 4:4:4, a colour for every pixel."""
+WEBP_EFFORT = 2
+"""Of 6; from 3 on, the encoder needs 140 MB more for 12 megapixels."""
+APP13 = b"\xff\xed"
+METRES_PER_INCH = 0.0254
+OPAQUE_8, OPAQUE_16 = 255, 65535
+
+
+def write_photo(path: Path, photo: Photo, quality: int = QUALITY) -> None:
+    """Write a photograph in the format that the file's ending names, one known.
+
+    `quality`, 1 to 100, is for JPEG and WebP. Raises PictureError where that format
+    has no room for the photograph; nothing is written then.
+    """
+    name = FORMAT_OF_ENDING[path.suffix.lower()]
+    _check(path, photo, name)
+    with replacing(path) as temporary:
+        try:
+            if photo.n_bits == 16 and name == "PNG":
+                _write_16_bits(temporary, photo)
+            else:
+                image = _to_image(photo, name)
+                image.save(temporary, name, **_said(photo, name, quality))
+        except ValueError as error:
+            raise PictureError(f"{path}: cannot be written: {error}") from error
+
+
+def _check(path: Path, photo: Photo, name: str) -> None:
+    most_px = MAX_SIDE_PX.get(path.suffix.lower())
+    if most_px is not None and max(photo.n_rows, photo.n_columns) > most_px:
+        raise PictureError(
+            f"{path}: cannot be written: {photo.n_columns}×{photo.n_rows}, expected at"
+            f" most {most_px} pixels a side; name a .png"
+        )
+    if name in WITHOUT_ALPHA and not _is_opaque(photo):
+        raise PictureError(
+            f"{path}: cannot be written: {name} has no transparency, as this picture"
+            " has; name a .png"
+        )
+    if photo.n_bits == 16 and name == "TIFF":
+        raise PictureError(
+            f"{path}: cannot be written: 16-bit samples go into PNG files alone; name"
+            " a .png"
+        )
+
+
+def _is_opaque(photo: Photo) -> bool:
+    if photo.alpha is None:
+        return True
+    return int(photo.alpha.min()) == (OPAQUE_16 if photo.n_bits == 16 else OPAQUE_8)
+
+
+def _to_image(photo: Photo, name: str) -> Image.Image:
+    """Return Pillow's picture of the photograph, 8 bits a sample."""
+    alpha = None if name in WITHOUT_ALPHA else photo.alpha
+    mode = ("L" if photo.is_gray else "RGB") + ("" if alpha is None else "A")
+    image = Image.new(mode, (photo.n_columns, photo.n_rows))
+    for top in range(0, photo.n_rows, BAND_ROWS):
+        band = photo.samples[top : top + BAND_ROWS]
+        if alpha is not None:
+            band = np.dstack([band, alpha[top : top + BAND_ROWS]])
+        if photo.n_bits == 16:
+            band = np.rint(band / (OPAQUE_16 / OPAQUE_8)).astype(np.uint8)
+        flat = band[:, :, 0] if band.shape[2] == 1 else band
+        image.paste(Image.fromarray(np.ascontiguousarray(flat)), (0, top))
+    return image
+
+
+def _said(photo: Photo, name: str, quality: int) -> dict[str, Any]:
+    """Return what Pillow is to write beside the samples."""
+    metadata = photo.metadata
+    said: dict[str, Any] = {"dpi": metadata.dpi, "icc_profile": metadata.icc_profile}
+    exif = EXIF_PREFIX + metadata.exif if metadata.exif else None
+    match name:
+        case "JPEG":
+            said |= _said_by_jpeg(metadata, quality) | {"exif": exif}
+        case "WEBP":
+            # Also where nothing is seen of them, the samples stay those.
+            said |= {"quality": quality, "method": WEBP_EFFORT, "exact": True}
+            said |= {"exif": exif, "xmp": metadata.xmp}
+        case "PNG":
+            said |= {"exif": exif, "pnginfo": _png_chunks(metadata)}
+        case "TIFF":
+            said |= {"exif": _tiff_tags(metadata), "compression": "raw"}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _said_by_jpeg(metadata: Metadata, quality: int) -> dict[str, Any]:
+    coarse = metadata.subsampling
+    said = {
+        "quality": quality,
+        "subsampling": FULL_COLOUR if coarse is None else coarse,
+        "xmp": metadata.xmp,
+        "comment": metadata.comment,
+    }
+    if metadata.iptc is not None:
+        length = struct.pack(">H", len(metadata.iptc) + 2)
+        said["extra"] = APP13 + length + metadata.iptc
+    return said
+
+
+def _png_chunks(metadata: Metadata) -> PngImagePlugin.PngInfo:
+    chunks = PngImagePlugin.PngInfo()
+    for name, content in metadata.png_chunks:
+        chunks.add(name, content)
+    if metadata.xmp and not metadata.png_chunks:
+        chunks.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
+    return chunks
+
+
+def _tiff_tags(metadata: Metadata) -> Image.Exif:
+    tags = Image.Exif()
+    if metadata.exif:
+        tags.load(EXIF_PREFIX + metadata.exif)
+    if metadata.xmp:
+        tags[XMP_TAG] = metadata.xmp
+    return tags
+
+
+def _write_16_bits(temporary: Path, photo: Photo) -> None:
+    samples = photo.samples
+    if photo.alpha is not None:
+        samples = np.dstack([samples, photo.alpha])
+    with temporary.open("wb") as file:
+        write_png_16(file, samples, _chunks_of_16_bits(photo.metadata))
+
+
+def _chunks_of_16_bits(metadata: Metadata) -> list[Chunk]:
+    chunks = list(metadata.png_chunks)
+    if metadata.icc_profile:
+        packed = b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)
+        chunks = [chunk for chunk in chunks if chunk[0] != b"sRGB"]
+        chunks.append((b"iCCP", packed))
+    if metadata.dpi:
+        columns, rows = (round(value / METRES_PER_INCH) for value in metadata.dpi)
+        chunks.append((b"pHYs", struct.pack(">IIB", columns, rows, 1)))
+    if metadata.exif:
+        chunks.append((b"eXIf", metadata.exif))
+    return chunks
