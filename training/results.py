@@ -68,6 +68,7 @@ SOURCES = {
         "edge_runtime/image_filter.py",
         "edge_runtime/pictures.py",
         "training/evaluation_pictures.py",
+        "training/problems.py",
         "training/scikit_image.py",
     ),
     "digits": (

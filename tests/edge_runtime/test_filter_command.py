@@ -106,6 +106,8 @@ def test_json_is_one_object_and_nothing_else(
         "threads": 1,
         "jobs": 1,
         "sigma": "auto",
+        "strength": None,
+        "look": None,
         "quality": 95,
         "n_pictures": 1,
         "n_done_before": 0,
