@@ -20,7 +20,7 @@ BUNDLES := edge_runtime/bundles
 TFLITE_RUNTIME := $(VENV)/tflite-runtime/bin/python
 
 # Programs that tests use, and the Debian package of each.
-SYSTEM := chromium:chromium espeak-ng:espeak-ng flite:flite g++:g++ shellcheck:shellcheck
+SYSTEM := chromium:chromium espeak-ng:espeak-ng flite:flite g++:g++ shellcheck:shellcheck Xvfb:xvfb
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -107,7 +107,7 @@ $(VENV)/.engines: $(DEFINED_BY) | $(VENV)/.demo
 $(VENV)/.test: $(DEFINED_BY) | $(BIN)/python
 	@echo "Installing everything that the tests need (some minutes) ..."
 	$(INSTALL) "$$(grep '^torch==' constraints.txt)" \
-	    -e '.[train,export,demo,evaluate,test]'
+	    -e '.[train,export,demo,live,evaluate,test]'
 	touch $@ $(VENV)/.demo $(VENV)/.engines
 
 # An environment of its own: tflite-runtime needs numpy 1, and has wheels for Python

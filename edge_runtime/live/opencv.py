@@ -21,7 +21,6 @@ from edge_runtime.live.source import Shot, Source, SourceGoneError
 # user's business, as our own messages say what failed. A camera that hangs does so
 # for a second, not for ten.
 for _name, _value in {
-    "OPENCV_LOG_LEVEL": "OFF",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "1",
     "QT_LOGGING_RULES": "*.warning=false",
@@ -29,6 +28,8 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 import cv2  # noqa: E402
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 MOST_FPS = 240.0
 """A file that tells more does not know."""
@@ -128,7 +129,7 @@ class VideoFile(Source):
 
 @final
 class VideoEncoder(Encoder):
-    """A video file in the codec of its ending."""
+    """A video file in the codec of its ending; it cuts an odd last row or column."""
 
     keeps_time = True
 
@@ -169,9 +170,7 @@ class Window(Sink):
         self.idle()
 
     def idle(self) -> None:
-        key = cv2.waitKey(1) & 0xFF
-        is_open = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
-        if key in CLOSING_KEYS or not is_open:
+        if cv2.waitKey(1) & 0xFF in CLOSING_KEYS or not _is_open():
             self.end()
 
     def close(self) -> None:
@@ -186,6 +185,13 @@ def _fps(capture: Any) -> float | None:
 def _to_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rgb: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # (Y, X, 3)
     return rgb
+
+
+def _is_open() -> bool:
+    try:
+        return bool(cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1)
+    except cv2.error:  # the last window is gone
+        return False
 
 
 def _open_window() -> None:
