@@ -108,11 +108,11 @@ class Meter:
         with self._lock:
             self._counts = [_Counts(self._clock()) for _ in self._counts]
 
-    def captured(self, decode_s: float) -> None:
-        """Count a frame that has come."""
+    def captured(self, decode_s: float, n_frames: int = 1) -> None:
+        """Count a frame that has come, and those missed before it."""
         with self._lock:
             for counts in self._counts:
-                counts.n_captured += 1
+                counts.n_captured += n_frames
                 counts.decode.add(decode_s)
 
     def filtered(self, seconds: float, depth: int, sigma: float) -> None:

@@ -69,11 +69,12 @@ class Pipeline:
         self._meter, self._stop = meter, stop
         self._incoming: Mailbox[_Frame] = Mailbox(keep_all=keep_all)
         self._outgoing: Mailbox[_Filtered] = Mailbox(keep_all=keep_all)
+        self._n_missed = 0
 
     @property
     def n_dropped(self) -> int:
-        """Frames that a newer one has replaced so far."""
-        return self._incoming.n_dropped + self._outgoing.n_dropped
+        """Frames that were missed, or that a newer one has replaced, so far."""
+        return self._n_missed + self._incoming.n_dropped + self._outgoing.n_dropped
 
     def run(self, first: Shot, seconds: float | None = None) -> TiedgeError | None:
         """Run until the source or sink ends, `stop` is set or so many seconds are over.
@@ -115,12 +116,13 @@ class Pipeline:
 
     def _capture(self, first: Shot) -> None:
         shot: Shot | None = Shot(first.pixels, time.monotonic(), first.decode_s)
-        number = 0
+        number = -1
         while shot is not None and not self._stop.is_set():
-            self._meter.captured(shot.decode_s)
+            self._meter.captured(shot.decode_s, 1 + shot.n_missed)
+            self._n_missed += shot.n_missed
+            number += 1 + shot.n_missed
             if not self._incoming.put(_Frame(number, shot.came_s, shot.pixels)):
                 return
-            number += 1
             shot = self._source.read()
 
     def _filter(self) -> None:

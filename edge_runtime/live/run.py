@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from edge_runtime.errors import TiedgeError
-from edge_runtime.live.meter import Meter
+from edge_runtime.live.meter import Meter, Tally
 from edge_runtime.live.pipeline import Pipeline
 from edge_runtime.live.restorer import Restorer
 from edge_runtime.live.sink import Sink
@@ -22,8 +21,9 @@ class Run:
         self.stop = Stop()
         self.meter = Meter()
         self._pipeline: Pipeline | None = None
-        self._teller = Teller(self._line())
-        self._page_line = self._line()
+        since_told = self.meter.watch()
+        self._teller = Teller(lambda: self._line(since_told()))
+        self._since_page = self.meter.watch()
 
     @property
     def n_dropped(self) -> int:
@@ -65,29 +65,29 @@ class Run:
         }
 
     def page_figures(self) -> dict[str, Any]:
-        """Return the same, with a line of text on the time since the last call."""
-        return {**self.figures(), "text": self._page_line()}
+        """Return the same, those of the time since the last call, and a line of it."""
+        part = self._since_page()
+        return {
+            **self.figures(),
+            "part": part.figures(),
+            "text": self._line(part),
+        }
 
-    def _line(self) -> Callable[[], str]:
-        """Return what gives a line: totals, then what was since its last call."""
-        watch = self.meter.watch()
-
-        def line() -> str:
-            whole, part = self.meter.whole(), watch().figures()
-            stages = ", ".join(
-                f"{stage} {_ms(part[f'{stage}_ms']['p50'])}"
-                for stage in ("decode", "filter", "output")
-            )
-            sigma, age = self.meter.sigma, part["age_ms"]
-            return (
-                f"{whole.seconds:.0f} s: {whole.n_captured} in, {whole.n_shown} shown,"
-                f" {self.n_dropped} dropped | {part['fps_shown']:.1f} fps, depth"
-                f" {'/'.join(part['frames_by_depth']) or '–'}, sigma"
-                f" {'–' if sigma is None else f'{sigma:.1f}'} | {stages} ms"
-                f" | age p50 {_ms(age['p50'])}, p99 {_ms(age['p99'])} ms"
-            )
-
-        return line
+    def _line(self, part: Tally) -> str:
+        """Return totals, then what was in a part of the run, in one line."""
+        whole, figures = self.meter.whole(), part.figures()
+        stages = ", ".join(
+            f"{stage} {_ms(figures[f'{stage}_ms']['p50'])}"
+            for stage in ("decode", "filter", "output")
+        )
+        sigma, age = self.meter.sigma, figures["age_ms"]
+        return (
+            f"{whole.seconds:.0f} s: {whole.n_captured} in, {whole.n_shown} shown,"
+            f" {self.n_dropped} dropped | {part.fps:.1f} fps, depth"
+            f" {'/'.join(figures['frames_by_depth']) or '–'}, sigma"
+            f" {'–' if sigma is None else f'{sigma:.1f}'} | {stages} ms"
+            f" | age p50 {_ms(age['p50'])}, p99 {_ms(age['p99'])} ms"
+        )
 
 
 def _ms(value: float | None) -> str:

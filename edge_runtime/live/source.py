@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from edge_runtime.live.stop import Stop
 RETRY_S = 1.0
 """Pause between two looks for a camera that is gone."""
 
+MOST_MISSED_S = 1.0
+"""Most of a video that is passed over at a time."""
+
 Clock = Callable[[], float]
 """Gives seconds as time.monotonic does."""
 
@@ -31,6 +35,8 @@ class Shot:
     """When it had come, by time.monotonic; its age counts from here."""
     decode_s: float
     """What it took to make pixels of it."""
+    n_missed: int = 0
+    """Frames before it that came too late to be told of."""
 
 
 class Source(ABC):
@@ -61,31 +67,40 @@ class SourceGoneError(VideoError):
 
 @final
 class Paced(Source):
-    """A source's frames at a steady pace, as a camera would give them."""
+    """A source's frames at a steady pace, as a camera would give them.
+
+    The pace begins with the second frame. Where frames are fetched too late, those
+    that are over are missed.
+    """
 
     def __init__(
-        self,
-        source: Source,
-        fps: float,
-        stop: Stop,
-        clock: Clock = time.monotonic,
+        self, source: Source, fps: float, stop: Stop, clock: Clock = time.monotonic
     ) -> None:
         super().__init__(source.name, fps)
         self._source, self._stop, self._clock = source, stop, clock
         self._period_s = 1 / fps
+        self._most_missed = math.ceil(fps * MOST_MISSED_S)
         self._due_s: float | None = None
+        self._is_first = True
 
     def read(self) -> Shot | None:
         shot = self._source.read()
-        if shot is None:
-            return None
+        if self._is_first or shot is None:
+            self._is_first = False
+            return shot
         now_s = self._clock()
         due_s = now_s if self._due_s is None else self._due_s + self._period_s
-        if now_s - due_s > self._period_s:  # read too slowly: the pace goes on from now
+        n_missed = 0
+        while now_s - due_s > self._period_s and n_missed < self._most_missed:
+            if (newer := self._source.read()) is None:
+                break
+            shot, n_missed = newer, n_missed + 1
+            now_s, due_s = self._clock(), due_s + self._period_s
+        if now_s - due_s > self._period_s:  # nobody could keep up: go on from here
             due_s = now_s
         self._due_s = due_s
         self._stop.wait(max(0.0, due_s - now_s))
-        return replace(shot, came_s=due_s)
+        return replace(shot, came_s=due_s, n_missed=n_missed)
 
     def close(self) -> None:
         self._source.close()
