@@ -147,5 +147,6 @@ class Pipeline:
                 continue
             started_s = time.monotonic()
             sink.write(to_8_bits(filtered.restored.picture), filtered.number)
-            now_s = time.monotonic()
-            self._meter.shown(now_s - filtered.came_s, now_s - started_s)
+            if sink.complaint is None:
+                now_s = time.monotonic()
+                self._meter.shown(now_s - filtered.came_s, now_s - started_s)

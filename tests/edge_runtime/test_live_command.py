@@ -338,7 +338,9 @@ class TestWithOpenCv:
 
     @pytest.fixture(autouse=True)
     def _opencv(self) -> None:
-        pytest.importorskip("cv2", reason="the live extra is not installed")
+        pytest.importorskip(
+            "cv2", reason="the live extra is not installed", exc_type=ImportError
+        )
 
     @pytest.fixture
     def video(self, tmp_path: Path) -> Path:

@@ -69,7 +69,9 @@ def test_a_client_gets_whole_pictures(server: MjpegServer) -> None:
 
 def test_opencv_reads_the_stream(server: MjpegServer) -> None:
     """As it reads any network camera."""
-    cv2 = pytest.importorskip("cv2", reason="the live extra is not installed")
+    cv2 = pytest.importorskip(
+        "cv2", reason="the live extra is not installed", exc_type=ImportError
+    )
 
     with shown(server, 80):
         capture = cv2.VideoCapture(f"{server.name}stream.mjpeg", cv2.CAP_FFMPEG)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-cv2 = pytest.importorskip("cv2", reason="the live extra is not installed")
+cv2 = pytest.importorskip(
+    "cv2", reason="the live extra is not installed", exc_type=ImportError
+)
 
 from edge_runtime.errors import VideoError
 from edge_runtime.live.opencv import Camera, VideoEncoder, VideoFile
