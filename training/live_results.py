@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -33,11 +33,13 @@ from edge_runtime.first_run import BYTES_PER_KIB
 from edge_runtime.live.jpeg import JpegSplitter
 from edge_runtime.options import Parser
 from edge_runtime.pictures import add_noise, list_pictures, read_picture, to_8_bits
-from training.curves import new_figure, save_figure
 from training.data import data_folder
+from training.live_figures import draw_live, live_table
+from training.result_tables import put_table
 from training.results import ROOT, Row, Setup, conditions, sources_sha256
 
 NAME = "live"
+DOCUMENT = "docs/live.md"
 HEIGHT_PX, WIDTH_PX = 320, 480
 FPS = 30.0
 THREADS = 2
@@ -213,7 +215,7 @@ def growth(rss_bytes: Sequence[int]) -> int:
 
 
 def write(root: Path, rows: Sequence[Row]) -> None:
-    """Write results/live.json and docs/live.png under `root`."""
+    """Write results/live.json, and its plot and table in docs/, under `root`."""
     known = conditions(NAME)
     known["versions"]["opencv-python"] = version("opencv-python")
     known |= {
@@ -228,27 +230,16 @@ def write(root: Path, rows: Sequence[Row]) -> None:
     }
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     write_text(root / "results" / f"{NAME}.json", text)
-    draw([row for row in rows if row["kind"] == "part"], root / "docs" / f"{NAME}.png")
+    parts = [row for row in rows if row["kind"] == "part"]
+    draw_live(parts, FPS, root / "docs" / f"{NAME}.png")
+    document = root / DOCUMENT
+    written = document.read_text(encoding="utf-8")
+    write_text(document, fill_document(written, result))
 
 
-def draw(parts: Sequence[Row], path: Path) -> None:
-    """Draw memory, age and rate over time."""
-    figure = new_figure(9.0, 5.0)
-    memory, age, rate = figure.subplots(3, 1, sharex=True)
-    at_s = [row["at_s"] for row in parts]
-    memory.plot(at_s, [row["rss_bytes"] / 10**6 for row in parts], color="#0b7a75")
-    memory.set(ylabel="RSS, MB")
-    for name, colour in (("p50", "#0b7a75"), ("p99", "#c1121f")):
-        age.plot(at_s, [row["age_ms"][name] for row in parts], color=colour, label=name)
-    age.set(ylabel="age, ms")
-    rate.plot(at_s, [row["fps_shown"] for row in parts], color="#0b7a75", label="shown")
-    rate.axhline(FPS, linewidth=0.8, color="#8c8c8c", label="the video's")
-    rate.set(ylabel="frames a second", xlabel="seconds")
-    for axes in (memory, age, rate):
-        axes.set_ylim(bottom=0)
-    age.legend(loc="upper right")
-    rate.legend(loc="upper right")
-    save_figure(figure, path)
+def fill_document(text: str, result: Mapping[str, Any]) -> str:
+    """Return docs/live.md with its table made anew; errors as `put_table`."""
+    return put_table(text, NAME, live_table(result), DOCUMENT)
 
 
 if __name__ == "__main__":

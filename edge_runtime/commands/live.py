@@ -67,7 +67,7 @@ def _go(
         restorer.prepare(first.pixels)
     except PictureError as error:
         raise VideoError(f"{source.name}: {error}; give --sigma a number") from error
-    with _sink(options, live, fps) as sink:
+    with _sink(options, live, source.fps or fps) as sink:
         height, width, _ = first.pixels.shape
         live.say(
             f"{image_filter.bundle.name}: {source.name}, {width}×{height} at {fps:g}"
@@ -141,7 +141,10 @@ def _camera(options: argparse.Namespace) -> Source:
 def _sink(
     options: argparse.Namespace, live: Run, fps: float
 ) -> AbstractContextManager[Sink]:
-    """Return the sink that the options name, to be used in a `with`."""
+    """Return the sink that the options name, to be used in a `with`.
+
+    `fps` is the rate at which frames come, and at which a recording is played.
+    """
     if options.output is not None:
         return recording(options.output, partial(_encoder, fps))
     if options.stdout is not None:

@@ -28,8 +28,9 @@ from edge_runtime.live.source import Shot, Source
 from edge_runtime.live.stop import STEP_S, Stop
 from edge_runtime.pictures import to_8_bits
 
-JOIN_S = 0.7
-"""How long a stage may take to end; one that hangs in a driver is left behind."""
+JOIN_S = 1.5
+"""Most time for a stage to end: a camera that hangs takes a second. What takes longer
+is left behind."""
 
 
 @dataclass(frozen=True)
