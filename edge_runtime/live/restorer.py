@@ -19,8 +19,8 @@ Picture = NDArray[np.float32]
 N_CALM_RUNS = 2
 """Of each depth on the first frame, after one more; the shortest counts."""
 HOPELESS = 2.0
-"""Frame budgets that a depth takes on a calm machine, from which on deeper ones are
-not even measured."""
+"""Frame budgets that a depth takes, from which on deeper ones are not measured but
+reckoned: the machine may be calmer later."""
 
 N_FIRST = 5
 """Frames from the first on that are all judged, and whose mean counts."""
@@ -124,21 +124,26 @@ class Restorer:
         return self._noise.level(picture) if self._sigma is None else self._sigma
 
     def _calm_seconds(self, picture: Picture, sigma: float) -> dict[int, float]:
-        """Return the times of the depths that have a chance, the shallowest at least.
-
-        Frames are measured whole: how many tiles they take is the filter's matter.
-        """
+        """Return each depth's time, of frames as large as this one."""
         times: dict[int, float] = {}
         for depth in sorted(self._filter.bundle.depths):
-            times |= calm_seconds(
-                lambda depth: self._filter.apply(picture, sigma, depth),
-                (depth,),
-                N_CALM_RUNS,
-                self._clock,
-            )
-            if times[depth] * self._fps > HOPELESS:
-                break
+            last = max(times, default=depth)
+            if times.get(last, 0.0) * self._fps > HOPELESS:
+                work = self._work(picture, depth) / self._work(picture, last)
+                times[depth] = times[last] * work
+            else:
+                times |= calm_seconds(
+                    lambda depth: self._filter.apply(picture, sigma, depth),
+                    (depth,),
+                    N_CALM_RUNS,
+                    self._clock,
+                )
         return times
+
+    def _work(self, picture: Picture, depth: int) -> int:
+        """Return how often the block runs for a frame, which grows faster than time."""
+        n_rows, n_columns, _ = picture.shape
+        return depth * self._filter.n_tiles(n_rows, n_columns, depth)
 
 
 def _middle(picture: Picture) -> Picture:

@@ -76,11 +76,30 @@ def test_frames_of_another_size_are_measured_anew(blur: ImageFilter) -> None:
     assert [2, 1, 2] == depths
 
 
+def test_a_machine_that_is_slow_at_first_goes_deep_when_it_is_calm(
+    blur: ImageFilter,
+) -> None:
+    """The deeper depth is offered though there was no time to measure it."""
+    pixels = to_8_bits(np.zeros((48, 64, 3), np.float32))
+    ticks = Ticking(blur)
+    restorer = Restorer(ticks.filter, 1 / 2.5, None, 25.0, ticks.clock)
+    ticks.slowness = 10.0
+    restorer.prepare(pixels)
+    before = restorer.restore(pixels).depth
+
+    ticks.slowness = 1.0
+    after = [restorer.restore(pixels).depth for _ in range(8)]
+
+    assert 1 == before
+    assert 2 == after[-1]
+
+
 class Ticking:
     """A filter whose work takes a second per tile and depth, on a clock of its own."""
 
     def __init__(self, blur: ImageFilter) -> None:
         self._now_s = 0.0
+        self.slowness = 1.0
         engine = blur.engine
         ticking = self
 
@@ -91,7 +110,7 @@ class Ticking:
                 self.__dict__ = engine.__dict__
 
             def _outputs(self, spec: object, arrays: object) -> object:
-                ticking._now_s += spec.depth  # type: ignore[attr-defined]
+                ticking._now_s += spec.depth * ticking.slowness  # type: ignore[attr-defined]
                 return super()._outputs(spec, arrays)
 
         self.filter = ImageFilter(blur.bundle, Engine())
