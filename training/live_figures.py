@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from training.curves import new_figure, save_figure
@@ -21,7 +22,6 @@ def live_table(result: Mapping[str, Any]) -> str:
     conditions = result["conditions"]
     (whole,) = [row for row in result["rows"] if row["kind"] == "whole"]
     parts = [row for row in result["rows"] if row["kind"] == "part"]
-    highest = max(row["rss_bytes"] for row in parts) / BYTES_PER_MB
     head = ["what", "measured"]
     lines = [
         ["frames in, shown, dropped", _frames(whole)],
@@ -31,20 +31,32 @@ def live_table(result: Mapping[str, Any]) -> str:
         ["age of a shown frame, ms", _times(whole, "age")],
         ["bound of that age, ms", f"{whole['age_bound_ms']:.0f}"],
         ["frames over the bound", str(whole["n_over_bound"])],
-        ["highest resident memory", f"{highest:.0f} MB"],
-        ["growth of it", f"{whole['rss_growth_bytes'] / BYTES_PER_MB:.1f} MB"],
+        ["most resident memory", _mb(max(row["rss_bytes"] for row in parts))],
+        ["growth after a minute", _mb(whole["rss_growth_bytes"])],
+        ["growth in the second half", _mb(second_half_growth(parts))],
     ]
     device = conditions["device"]
     versions = ", ".join(f"{name} {v}" for name, v in conditions["versions"].items())
     said = (
         f"{whole['bundle']} {whole['precision']} on {whole['engine']},"
         f" {whole['threads']} threads, {whole['seconds']:.0f} s of"
-        f" {conditions['video']}, to an MJPEG address with one reader; growth: the last"
-        f" tenth above the second.\n{device['model']}: {device['machine']},"
+        f" {conditions['video']}, to an MJPEG address with one reader; growth: the median"
+        f" of the last tenth above that of the second, and of the sixth.\n{device['model']}: {device['machine']},"
         f" {device['n_cores']} cores; Python {conditions['python']}, {versions};"
         f" revision {conditions['revision']}."
     )
     return f"{table(head, lines)}\n\n{said}\n\n![Memory, age and rate](live.png)"
+
+
+def second_half_growth(parts: Rows) -> float:
+    """Return by how many bytes memory grew from the sixth tenth to the last."""
+    rss_bytes = [row["rss_bytes"] for row in parts]
+    tenth = max(1, len(rss_bytes) // 10)
+    return median(rss_bytes[-tenth:]) - median(rss_bytes[5 * tenth : 6 * tenth])
+
+
+def _mb(n_bytes: float) -> str:
+    return f"{n_bytes / BYTES_PER_MB:.1f} MB"
 
 
 def _frames(whole: Mapping[str, Any]) -> str:

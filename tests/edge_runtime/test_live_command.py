@@ -34,7 +34,7 @@ def blur(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def command(*words: str | Path) -> list[str]:
-    python = [sys.executable, "tiedge.py", "live", *map(str, words)]
+    python = [sys.executable, "-m", "tiedge", "live", *map(str, words)]
     return [*python, "--precision", "fp32", "--sigma", "0"]
 
 
@@ -116,7 +116,7 @@ def test_opencv_is_not_imported_where_it_is_not_needed(blur: str) -> None:
         "import sys, tiedge; status = tiedge.main(sys.argv[1:]);"
         "print('cv2' in sys.modules, status)"
     )
-    words = command(blur, "--stdin", "mjpeg", "--serve", "--port", "0")[2:]
+    words = command(blur, "--stdin", "mjpeg", "--serve", "--port", "0")[3:]
 
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
@@ -166,7 +166,7 @@ def test_json_is_one_object(blur: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_order(blur: str, tmp_path: Path, number: int) -> None:
-    """Within two seconds, though frames come no more; the file is whole."""
+    """At once, though frames come no more; the file is whole."""
     target = tmp_path / "a.mjpeg"
     with started(
         *(blur, "--stdin", "mjpeg", "--output", target, "--json"),
@@ -413,7 +413,7 @@ def test_without_opencv_the_extra_is_named(blur: str, tmp_path: Path) -> None:
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", code, *command(blur, "--video", tmp_path / "a.mp4")[2:]],
+        [sys.executable, "-c", code, *command(blur, "--video", tmp_path / "a.mp4")[3:]],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -27,6 +27,16 @@ def frame(
     return np.full((height, width, 3), number, np.uint8)
 
 
+def waves(height: int, width: int) -> NDArray[np.uint8]:
+    """Return slow waves of colour, in which noise is easily told from structure."""
+    rows, columns = np.mgrid[:height, :width]
+    channels = [
+        128 + 100 * np.sin(rows / 31 + phase) * np.cos(columns / 43)
+        for phase in range(3)
+    ]
+    return np.stack(channels, axis=2).astype(np.uint8)  # (Y, X, 3)
+
+
 def number_of(picture: NDArray[np.uint8]) -> int:
     return int(np.median(picture))
 

@@ -8,7 +8,7 @@ from edge_runtime.live.restorer import NoiseFollower, Restorer
 from edge_runtime.noise_level import estimate_sigma
 from edge_runtime.pictures import add_noise, to_8_bits
 from tests.demo_app.hand_made_bundles import blur_bundle
-from tests.demo_app.served import smooth_picture
+from tests.edge_runtime.live.frames import waves
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,7 @@ def test_noise_is_judged_from_the_first_frames_and_followed_slowly() -> None:
 @pytest.mark.parametrize("sigma", [10.0, 25.0])
 def test_noise_of_a_video_is_found(sigma: float) -> None:
     """Within a tenth of what was added, on 8-bit frames of any size."""
-    frames = [
-        add_noise(smooth_picture(300, 400), sigma, seed, clip=True) for seed in range(5)
-    ]
+    frames = [add_noise(waves(300, 400), sigma, seed, clip=True) for seed in range(5)]
     follower = NoiseFollower(estimate_sigma)
 
     levels = [follower.level(picture) for picture in frames]
