@@ -40,8 +40,9 @@ def live_table(result: Mapping[str, Any]) -> str:
     said = (
         f"{whole['bundle']} {whole['precision']} on {whole['engine']},"
         f" {whole['threads']} threads, {whole['seconds']:.0f} s of"
-        f" {conditions['video']}, to an MJPEG address with one reader; growth: the median"
-        f" of the last tenth above that of the second, and of the sixth.\n{device['model']}: {device['machine']},"
+        f" {conditions['video']}, to an MJPEG address with one reader; growth: the"
+        " median of the last tenth above that of the second, and of the sixth.\n"
+        f"{device['model']}: {device['machine']},"
         f" {device['n_cores']} cores; Python {conditions['python']}, {versions};"
         f" revision {conditions['revision']}."
     )

@@ -25,8 +25,8 @@ MOST_SECONDS = 1e9
 
 EPILOG = """\
 Where the filter is late, frames are dropped, never queued: one that goes out is at most
-as old as twice the slowest filter and twice the slowest output. Ctrl-C ends a run in
-order. docs/live.md has examples.
+as old as twice the slowest filter and twice the slowest output, and 20 ms for handing
+it over. Ctrl-C ends a run in order. docs/live.md has examples.
 """
 
 

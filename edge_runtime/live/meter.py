@@ -22,6 +22,9 @@ LONGEST_S = 1e3
 FINENESS = 1.02
 """Ratio of a bin's ends: percentiles are right to 2 %."""
 
+HAND_OVER_S = 0.02
+"""What Python and the system may take to hand a frame from thread to thread, in all."""
+
 
 class Spread:
     """Times, sorted into bins: percentiles of any number of them."""
@@ -71,7 +74,8 @@ class Tally:
     @property
     def bound_s(self) -> float:
         """The age that no frame may exceed; see `pipeline`."""
-        return 2 * (self.filter.longest_s + self.output.longest_s)
+        stages_s = self.filter.longest_s + self.output.longest_s
+        return 2 * stages_s + HAND_OVER_S
 
     def figures(self) -> dict[str, Any]:
         """Return the figures for a JSON object, times in milliseconds."""

@@ -6,7 +6,7 @@
 A mailbox holds one frame. Where the next stage is late, a newer frame replaces the one
 that waits, so a frame waits for at most one other in the filter and one other on its
 way out: its age at the end is at most twice the slowest filter and twice the slowest
-output.
+output, and what handing it over takes.
 """
 
 from __future__ import annotations

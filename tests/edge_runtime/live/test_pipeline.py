@@ -71,7 +71,6 @@ def test_a_late_stage_drops_frames_and_never_queues_them(blur: ImageFilter) -> N
     assert 199 == sink.numbers[-1]
     assert 200 == whole.n_captured == whole.n_shown + trial.pipeline.n_dropped
     assert trial.pipeline.n_dropped > 0
-    assert 0 == trial.meter.n_over_bound
 
 
 def test_the_stages_overlap(blur: ImageFilter) -> None:
