@@ -20,7 +20,7 @@ BUNDLES := edge_runtime/bundles
 TFLITE_RUNTIME := $(VENV)/tflite-runtime/bin/python
 
 # Programs that tests use, and the Debian package of each.
-SYSTEM := chromium:chromium espeak-ng:espeak-ng flite:flite g++:g++ shellcheck:shellcheck
+SYSTEM := chromium:chromium espeak-ng:espeak-ng flite:flite g++:g++ shellcheck:shellcheck Xvfb:xvfb
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -56,6 +56,7 @@ campaign: environment  ## the long measurements; writes results/ (hours)
 	@export TIEDGE_DATA=$(DATA)
 	$(BIN)/python -m pytest -m campaign
 	$(BIN)/python -m training.clustering_results
+	$(BIN)/python -m training.live_results
 
 results: environment  ## measure the published figures anew: results/ and the README's tables (an hour; ONLY=denoise, SHORT=1)
 	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
@@ -107,7 +108,7 @@ $(VENV)/.engines: $(DEFINED_BY) | $(VENV)/.demo
 $(VENV)/.test: $(DEFINED_BY) | $(BIN)/python
 	@echo "Installing everything that the tests need (some minutes) ..."
 	$(INSTALL) "$$(grep '^torch==' constraints.txt)" \
-	    -e '.[train,export,demo,evaluate,test]'
+	    -e '.[train,export,demo,live,evaluate,test]'
 	touch $@ $(VENV)/.demo $(VENV)/.engines
 
 # An environment of its own: tflite-runtime needs numpy 1, and has wheels for Python

@@ -35,6 +35,9 @@ VERBS = {
     "filter": Verb(
         "edge_runtime.commands.filter:run", "restore a picture, or a folder of them"
     ),
+    "live": Verb(
+        "edge_runtime.commands.live:run", "filter a camera, a video or a stream live"
+    ),
     "transcribe": Verb(
         "edge_runtime.commands.transcribe:run", "turn recordings into text"
     ),
@@ -56,6 +59,7 @@ VERBS = {
 
 EXTRA_OF_PACKAGE = {
     "ai_edge_quantizer": "export",
+    "cv2": "live",
     "executorch": "export",
     "fastapi": "demo",
     "lightning": "train",

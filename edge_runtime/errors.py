@@ -4,6 +4,7 @@ TiedgeError            anything a user can cause; printed as one line, exit stat
 ├── BundleError        a bundle that breaks its contract
 ├── EngineError        an engine that is missing, or that refused a model or a call
 ├── PictureError       a picture that cannot be read, or written
+├── VideoError         a camera, video or stream that cannot be read, or written
 ├── AudioError         audio that cannot be read, or lies outside the supported range
 ├── DataError          a data folder, list or table that does not hold what it should
 ├── SettingError       an option, recipe setting or environment variable
@@ -30,6 +31,10 @@ class EngineError(TiedgeError):
 
 class PictureError(TiedgeError):
     """A picture cannot be read or written."""
+
+
+class VideoError(TiedgeError):
+    """A camera, video or stream cannot be read or written."""
 
 
 class AudioError(TiedgeError):

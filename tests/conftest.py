@@ -15,6 +15,7 @@ VERSIONS_SHOWN = (
     "numpy",
     "Pillow",
     "ai-edge-litert",
+    "opencv-python",
     "executorch",
     "torch",
     "litert-torch",

@@ -27,9 +27,11 @@ NEVER_ON_A_DEVICE = {"torch", "lightning", "fastapi", "executorch", "litert_torc
 
 ONE_FILE_EACH = {
     "ai_edge_quantizer",
+    "cv2",
     "lightning",
     "litert_torch",
     "matplotlib",
+    "picamera2",
     "skimage",
     "soundfile",
     "tensorflow",

@@ -124,6 +124,15 @@ SOURCES = {
         "training/paced_run.py",
     ),
     "clustering": ("training/clustering.py", "training/clustering_results.py"),
+    "live": (
+        *ENGINES,
+        "edge_runtime/commands/live.py",
+        "edge_runtime/frame_budget.py",
+        "edge_runtime/image_filter.py",
+        "edge_runtime/live/*.py",
+        "edge_runtime/loop.py",
+        "training/live_results.py",
+    ),
     "latency": (
         *ENGINES,
         "edge_runtime/bench.py",
@@ -141,6 +150,7 @@ BUNDLES = {
     "dial": (),
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
+    "live": ("denoise",),
     "latency": ("denoise", "digits"),
 }
 """Results file to the bundles that it tells of."""

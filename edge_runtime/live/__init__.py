@@ -1,0 +1,1 @@
+"""Moving pictures through a filter: sources, stages that overlap, and sinks."""
