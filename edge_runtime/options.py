@@ -26,6 +26,18 @@ class Parser(argparse.ArgumentParser):
         raise SettingError(f"{message}; see {self.prog} --help")
 
 
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """Add --strength and --look, which some picture bundles take."""
+    parser.add_argument(
+        "--strength",
+        type=float,
+        help="how much is done, of bundles that take it; default the most",
+    )
+    parser.add_argument(
+        "--look", help="what is made of the picture, of bundles that offer several"
+    )
+
+
 def add_engine_options(
     parser: argparse.ArgumentParser,
     engines: Iterable[str] = ENGINES,

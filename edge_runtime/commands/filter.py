@@ -18,6 +18,7 @@ from edge_runtime.model_choice import choose_model
 from edge_runtime.options import (
     Parser,
     add_engine_options,
+    add_wishes,
     bounded,
     print_json,
     usable_cores,
@@ -249,14 +250,7 @@ def _parser() -> argparse.ArgumentParser:
         help="strength of the noise in units of 255; default"
         f" {AUTO}, an estimate from each picture",
     )
-    parser.add_argument(
-        "--strength",
-        type=float,
-        help="how much is done, of bundles that take it; default the most",
-    )
-    parser.add_argument(
-        "--look", help="what is made of the picture, of bundles that offer several"
-    )
+    add_wishes(parser)
     add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)
     parser.add_argument(
         "--fps",

@@ -61,7 +61,14 @@ def _go(
     depth = options.depth
     if options.every_frame:
         depth = image_filter.checked_depth(depth)
-    restorer = Restorer(image_filter, fps, depth, options.sigma)
+    restorer = Restorer(
+        image_filter,
+        fps,
+        depth,
+        options.sigma,
+        strength=options.strength,
+        look=options.look,
+    )
     first = _first(source)
     try:
         restorer.prepare(first.pixels)

@@ -14,7 +14,7 @@ from edge_runtime.live.jpeg import MAX_FRAME_PX
 from edge_runtime.live.mjpeg_server import HOST, PORT
 from edge_runtime.live.recording import VIDEO_ENDINGS
 from edge_runtime.live.streams import FORMATS
-from edge_runtime.options import Parser, add_engine_options, bounded
+from edge_runtime.options import Parser, add_engine_options, add_wishes, bounded
 
 AUTO = "auto"
 CAMERA_SIZE = (640, 480)
@@ -56,6 +56,7 @@ def live_parser() -> argparse.ArgumentParser:
         help=f"strength of the noise in units of 255; default {AUTO}: judged from the"
         " first frames, then followed",
     )
+    add_wishes(parser)
     parser.add_argument(
         "--seconds",
         type=bounded(float, 0.0, MOST_SECONDS, "seconds"),

@@ -103,7 +103,7 @@ class Meter:
         self._counts = [_Counts(clock())]
         """Of the whole run, then of the part that each watcher has not seen."""
         self.sigma: float | None = None
-        """Of the latest frame, units of 255."""
+        """Of the latest frame, units of 255; None where none is asked for."""
         self.n_over_bound = 0
         """Frames older than the bound, as far as it was known when they went out."""
 
@@ -119,7 +119,7 @@ class Meter:
                 counts.n_captured += n_frames
                 counts.decode.add(decode_s)
 
-    def filtered(self, seconds: float, depth: int, sigma: float) -> None:
+    def filtered(self, seconds: float, depth: int, sigma: float | None) -> None:
         """Count a frame that the filter has done."""
         with self._lock:
             self.sigma = sigma

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,8 @@ class Restored:
     picture: Picture
     """(Y, X, 3) in 0–1."""
     depth: int
-    sigma: float
-    """Units of 255."""
+    sigma: float | None
+    """Units of 255; None of a filter that takes no noise level."""
 
 
 class NoiseFollower:
@@ -77,16 +78,22 @@ class Restorer:
         depth: int | None,
         sigma: float | None,
         clock: Clock = time.monotonic,
+        *,
+        strength: float | None = None,
+        look: str | None = None,
     ) -> None:
         """Hold `fps` frames a second by the depth, unless `depth` is given.
 
         `sigma` in units of 255; None judges the frames. Raises SettingError for a
-        depth or sigma that the bundle does not offer.
+        setting that the bundle does not offer.
         """
         self._filter, self._fps, self._clock = image_filter, fps, clock
         self._depth = None if depth is None else image_filter.checked_depth(depth)
-        if sigma is not None:
-            image_filter.check_sigma(sigma)
+        image_filter.check_sigma(sigma)
+        image_filter.check_strength(strength)
+        image_filter.check_look(look)
+        self._apply = partial(image_filter.apply, strength=strength, look=look)
+        self._is_judged = sigma is None and image_filter.spec.sigma is not None
         self._sigma = sigma
         self._noise = NoiseFollower(image_filter.estimate_sigma, clock)
         self._shape: tuple[int, ...] = ()
@@ -115,15 +122,15 @@ class Restorer:
         budget = self._budget
         depth = self._depth if budget is None else budget.depth
         assert depth is not None  # one is given, or there is a budget
-        restored = self._filter.apply(picture, sigma, depth)
+        restored = self._apply(picture, sigma, depth)
         if budget is not None:
             budget.took(self._clock() - started_s)
         return Restored(restored, depth, sigma)
 
-    def _level(self, picture: Picture) -> float:
-        return self._noise.level(picture) if self._sigma is None else self._sigma
+    def _level(self, picture: Picture) -> float | None:
+        return self._noise.level(picture) if self._is_judged else self._sigma
 
-    def _calm_seconds(self, picture: Picture, sigma: float) -> dict[int, float]:
+    def _calm_seconds(self, picture: Picture, sigma: float | None) -> dict[int, float]:
         """Return each depth's time, of frames as large as this one."""
         times: dict[int, float] = {}
         for depth in sorted(self._filter.bundle.depths):
@@ -133,7 +140,7 @@ class Restorer:
                 times[depth] = times[last] * work
             else:
                 times |= calm_seconds(
-                    lambda depth: self._filter.apply(picture, sigma, depth),
+                    lambda depth: self._apply(picture, sigma, depth),
                     (depth,),
                     N_CALM_RUNS,
                     self._clock,
