@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from edge_runtime.errors import SettingError
@@ -14,6 +15,9 @@ from edge_runtime.errors import SettingError
 ENGINES = ("litert", "executorch", "tflite-runtime", "tensorflow", "torch")
 MAX_SEED = 2**32 - 1
 PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weight", "int4-weight")
+
+AUTO = "auto"
+"""A noise level that is judged from the picture."""
 
 Number = TypeVar("Number", int, float)
 
@@ -24,6 +28,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise SettingError."""
         raise SettingError(f"{message}; see {self.prog} --help")
+
+
+def sigma_or_auto(text: str) -> float | None:
+    """Return the number of a --sigma, or None for an estimate."""
+    if text == AUTO:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected a number or {AUTO}"
+        ) from error
+
+
+def path(text: str) -> Path:
+    """Return the path; an empty one, as of an unset variable, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, expected a path")
+    return Path(text)
 
 
 def add_wishes(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from edge_runtime.device import available_bytes
@@ -16,11 +15,14 @@ from edge_runtime.errors import SettingError, one_line
 from edge_runtime.image_filter import ImageFilter
 from edge_runtime.model_choice import choose_model
 from edge_runtime.options import (
+    AUTO,
     Parser,
     add_engine_options,
     add_wishes,
     bounded,
+    path,
     print_json,
+    sigma_or_auto,
     usable_cores,
 )
 from edge_runtime.photo.journal import Journal, open_journal, sha256_of
@@ -30,7 +32,6 @@ from edge_runtime.photo.workers import Opening, Row, filter_at_once, filter_in_t
 from edge_runtime.pictures import MAX_PICTURE_PX, QUALITY
 from edge_runtime.progress import Progress
 
-AUTO = "auto"
 PX_PER_MEGAPIXEL = 10**6
 BYTES_PER_JOB = 250 * 10**6
 """What filtering a photograph of 12 megapixels takes at most, its process included."""
@@ -236,17 +237,17 @@ def _parser() -> argparse.ArgumentParser:
         "bundle", metavar="NAME", help="a ready-made bundle, or the path of one"
     )
     parser.add_argument(
-        "source", metavar="IN", type=_path, help="a picture, or a folder of them"
+        "source", metavar="IN", type=path, help="a picture, or a folder of them"
     )
     parser.add_argument(
         "target",
         metavar="OUT",
-        type=_path,
+        type=path,
         help="a file whose ending names its format, or a folder",
     )
     parser.add_argument(
         "--sigma",
-        type=_sigma,
+        type=sigma_or_auto,
         help="strength of the noise in units of 255; default"
         f" {AUTO}, an estimate from each picture",
     )
@@ -273,22 +274,3 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one JSON object on stdout"
     )
     return parser
-
-
-def _sigma(text: str) -> float | None:
-    """Return the number, or None for an estimate."""
-    if text == AUTO:
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected a number or {AUTO}"
-        ) from error
-
-
-def _path(text: str) -> Path:
-    """Return the path; an empty one, as of an unset variable, would be this folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty, expected a path")
-    return Path(text)

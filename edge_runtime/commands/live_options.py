@@ -14,9 +14,16 @@ from edge_runtime.live.jpeg import MAX_FRAME_PX
 from edge_runtime.live.mjpeg_server import HOST, PORT
 from edge_runtime.live.recording import VIDEO_ENDINGS
 from edge_runtime.live.streams import FORMATS
-from edge_runtime.options import Parser, add_engine_options, add_wishes, bounded
+from edge_runtime.options import (
+    AUTO,
+    Parser,
+    add_engine_options,
+    add_wishes,
+    bounded,
+    path,
+    sigma_or_auto,
+)
 
-AUTO = "auto"
 CAMERA_SIZE = (640, 480)
 """Width and height asked of a camera, in pixels."""
 STDIN, STDOUT = 0, 1
@@ -51,7 +58,7 @@ def live_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sigma",
-        type=_sigma,
+        type=sigma_or_auto,
         default=None,
         help=f"strength of the noise in units of 255; default {AUTO}: judged from the"
         " first frames, then followed",
@@ -79,7 +86,7 @@ def _add_sources(group: argparse._ArgumentGroup) -> None:
         " default 0",
     )
     one.add_argument(
-        "--video", metavar="FILE", type=_path, help="a video file, played at its pace"
+        "--video", metavar="FILE", type=path, help="a video file, played at its pace"
     )
     one.add_argument(
         "--stdin",
@@ -117,7 +124,7 @@ def _add_sinks(group: argparse._ArgumentGroup) -> None:
     one.add_argument(
         "--output",
         metavar="FILE",
-        type=_path,
+        type=path,
         help=f"a video file: {' '.join(VIDEO_ENDINGS)}",
     )
     one.add_argument(
@@ -194,22 +201,3 @@ def _size(text: str) -> tuple[int, int]:
             f" {MAX_FRAME_PX} pixels"
         )
     return size
-
-
-def _sigma(text: str) -> float | None:
-    """Return the number, or None for an estimate."""
-    if text == AUTO:
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected a number or {AUTO}"
-        ) from error
-
-
-def _path(text: str) -> Path:
-    """Return the path; an empty one, as of an unset variable, would be this folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty, expected a path")
-    return Path(text)
