@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from demo_app.engine_cache import EngineCache, EngineKey
 from demo_app.workers import Workers
-from edge_runtime.errors import PictureError
-from edge_runtime.image_filter import ImageFilter
+from edge_runtime.errors import PictureError, SettingError
+from edge_runtime.image_filter import SIGMA, ImageFilter
 from edge_runtime.pictures import (
     add_noise,
     decode_picture,
@@ -40,8 +40,9 @@ class PictureQuestion(BaseModel):
     depth: int | None = None
     """None is the deepest on offer."""
 
-    sigma: float = Field(default=25.0, ge=0.0, allow_inf_nan=False)
-    """Noise level given to the network, in units of 255."""
+    sigma: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """Noise level given to the network, in units of 255; None is SIGMA where it takes
+    one."""
 
     noise: bool = False
     """Add noise of `sigma` first, so that quality can be measured."""
@@ -74,12 +75,14 @@ def filter_upload(
     key = EngineKey(question.bundle, question.engine, question.precision)
     with cache.lease(key) as lease:
         image_filter = ImageFilter(lease.bundle, lease.engine)
-        image_filter.check_sigma(question.sigma)
+        sigma = _level(image_filter, question)
         depth = image_filter.checked_depth(question.depth)
-        given = _given(picture, question)
+        given = to_float(picture)
+        if question.noise and sigma is not None:
+            given = add_noise(picture, sigma, question.seed, clip=False)
         with lease.running():
             start = time.perf_counter()
-            restored = image_filter.apply(given, question.sigma, depth)
+            restored = image_filter.apply(given, sigma, depth)
             compute_ms = (time.perf_counter() - start) * 1e3
         engine, load_ms = lease.engine, lease.load_ms
     before, after = to_8_bits(given), to_8_bits(restored)
@@ -90,7 +93,7 @@ def filter_upload(
         "precision": question.precision,
         "depth": depth,
         "threads": engine.threads,
-        "sigma": question.sigma,
+        "sigma": sigma,
         "noise": question.noise,
         "width_px": picture.shape[1],
         "height_px": picture.shape[0],
@@ -110,13 +113,16 @@ def _decode(body: bytes, max_picture_px: int) -> NDArray[np.uint8]:
     return decode_picture(body, "upload", max_picture_px)
 
 
-def _given(
-    picture: NDArray[np.uint8], question: PictureQuestion
-) -> NDArray[np.float32]:
-    """Return what the network is given: the picture, noisy if that was asked for."""
+def _level(image_filter: ImageFilter, question: PictureQuestion) -> float | None:
+    """Return the noise level; raises SettingError for one that is not on offer."""
+    image_filter.check_sigma(question.sigma)
+    if image_filter.spec.sigma is not None:
+        return SIGMA if question.sigma is None else question.sigma
     if question.noise:
-        return add_noise(picture, question.sigma, question.seed, clip=False)
-    return to_float(picture)
+        raise SettingError(
+            f"{image_filter.bundle.name}: takes no noise away; leave out noise"
+        )
+    return None
 
 
 def _quality(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float | None:

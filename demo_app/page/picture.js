@@ -39,10 +39,16 @@ function offerBundle() {
   }
   element("picture-summary").textContent = bundle.summary;
   offerDepths(bundle.depths);
-  element("sigma").min = bundle.picture.sigma.minimum;
-  element("sigma").max = bundle.picture.sigma.maximum;
-  showSigma();
+  offerNoise(bundle.picture.sigma);
   run();
+}
+
+function offerNoise(levels) {
+  element("sigma-field").hidden = element("noise-field").hidden = levels === null;
+  if (levels === null) return;
+  element("sigma").min = levels.minimum;
+  element("sigma").max = levels.maximum;
+  showSigma();
 }
 
 function offerDepths(depths) {
@@ -61,6 +67,8 @@ function offerDepths(depths) {
   element("depth-field").hidden = depths.length === 0;
 }
 
+const takesNoise = () => choices.bundle.picture.sigma !== null;
+const addsNoise = () => takesNoise() && element("noise").checked;
 const chosenDepth = () => document.querySelector('input[name="depth"]:checked')?.value;
 
 function showSigma() {
@@ -103,13 +111,12 @@ async function run(candidate = file) {
 }
 
 function question() {
-  const asked = {
-    ...choices.values,
-    sigma: element("sigma").value,
-    noise: element("noise").checked,
-  };
   const depth = chosenDepth();
-  return depth === undefined ? asked : { ...asked, depth };
+  return {
+    ...choices.values,
+    ...(takesNoise() ? { sigma: element("sigma").value, noise: addsNoise() } : {}),
+    ...(depth === undefined ? {} : { depth }),
+  };
 }
 
 const withName = (message, name) => message.replace(/^upload:/, `${name}:`);
@@ -121,7 +128,7 @@ async function show(answer) {
   element("save-picture").href = after;
   await Promise.all([element("before-image").decode(), element("after-image").decode()]);
   element("compare").style.setProperty("--ratio", answer.width_px / answer.height_px);
-  element("before-tag").textContent = element("noise").checked ? "Before, with noise" : "Before";
+  element("before-tag").textContent = addsNoise() ? "Before, with noise" : "Before";
   element("picture-welcome").hidden = true;
   element("compare").hidden = false;
   element("save-picture").hidden = false;

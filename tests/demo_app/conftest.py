@@ -7,7 +7,11 @@ pytest.importorskip("fastapi", reason="the demo extra is not installed")
 pytest.importorskip("uvicorn", reason="the demo extra is not installed")
 
 from demo_app.settings import Settings
-from tests.demo_app.hand_made_bundles import blur_bundle, tones_bundle
+from tests.demo_app.hand_made_bundles import (
+    blur_bundle,
+    double_bundle,
+    tones_bundle,
+)
 from tests.demo_app.served import Served, serving
 
 
@@ -31,4 +35,12 @@ def served(bundles: tuple[Path, ...]) -> Iterator[Served]:
         bench_s=0.01,
     )
     with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A demo server of a bundle that doubles pictures and takes no noise level."""
+    bundle = double_bundle(tmp_path_factory.mktemp("double"))
+    with serving(Settings(port=0, bundles=(bundle,))) as running:
         yield running

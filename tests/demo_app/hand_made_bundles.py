@@ -17,6 +17,7 @@ from tests.sample_bundles import (
     SOME_SHA256,
     model,
     picture_manifest,
+    picture_signatures,
     speech_manifest,
     write_bundle,
 )
@@ -138,6 +139,23 @@ def blur_file() -> bytes:
     return made.file()
 
 
+def double_file() -> bytes:
+    """Entry point depth_1: every pixel four times, and no noise level asked for."""
+    made = TinyModel()
+    made.begin()
+    picture = made.tensor("picture", (1, TILE_PX, TILE_PX, 3))
+    large = made.tensor("restored", (1, 2 * TILE_PX, 2 * TILE_PX, 3))
+    size = made.tensor("size", (2,), np.full(2, 2 * TILE_PX, np.int32))
+    made.operator(
+        "RESIZE_NEAREST_NEIGHBOR",
+        [picture, size],
+        large,
+        schema.ResizeNearestNeighborOptionsT(),
+    )
+    made.end("depth_1", {"picture": picture}, {"restored": large})
+    return made.file()
+
+
 def tones_file() -> bytes:
     """Entry point step: a linear map of three frames to a symbol."""
     made = TinyModel()
@@ -191,6 +209,14 @@ def _tone_weights(n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float3
 def blur_bundle(folder: Path) -> Path:
     manifest = picture_manifest(depths=DEPTHS, tile_px=TILE_PX, radius_px={1: 1, 2: 2})
     return _written(folder, manifest, "blur", blur_file())
+
+
+def double_bundle(folder: Path) -> Path:
+    signatures = picture_signatures((1,), TILE_PX, scale=2, told=[])
+    models = [model("sample.tflite", signatures)]
+    manifest = picture_manifest((1,), TILE_PX, {1: 1}, models)
+    manifest["picture"] |= {"scale": 2, "sigma": None}
+    return _written(folder, manifest, "double", double_file())
 
 
 def tones_bundle(folder: Path) -> Path:

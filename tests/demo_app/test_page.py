@@ -59,6 +59,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
     """The page, loaded; complaints in its console fail the test."""
+    yield from loaded(browser, served)
+
+
+@pytest.fixture
+def doubling_page(browser: Browser, doubling: Served) -> Iterator[Page]:
+    """The page of a server whose bundle doubles pictures."""
+    yield from loaded(browser, doubling)
+
+
+def loaded(browser: Browser, served: Served) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
@@ -104,6 +114,19 @@ def test_photo_is_restored(page: Page) -> None:
     assert text(page, "#picture-ms").endswith(" ms")
     assert f"{WIDTH_PX} × {HEIGHT_PX}" == text(page, "#picture-size")
     assert after_db > before_db + 5
+
+
+def test_a_bundle_without_a_noise_level_shows_none(doubling_page: Page) -> None:
+    """What the bundle does not take is not offered, and the picture comes larger."""
+    upload(doubling_page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+
+    after = doubling_page.locator("#after-image")
+    expect(after).to_be_visible()
+    shown = after.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert [2 * WIDTH_PX, 2 * HEIGHT_PX] == shown
+    assert "not measured" == text(doubling_page, "#restored-psnr")
+    for field in ("#sigma-field", "#noise-field"):
+        expect(doubling_page.locator(field)).to_be_hidden()
 
 
 def test_sample_needs_no_photo(page: Page) -> None:

@@ -19,8 +19,9 @@ OPTIONS = {"bundle": "blur", "precision": "fp32", "sigma": 25}
 
 
 def post(served: Served, body: bytes, **options: Any) -> httpx.Response:
+    asked = {k: v for k, v in (OPTIONS | options).items() if v is not None}
     return httpx.post(
-        f"{served.address}/picture", content=body, params=OPTIONS | options, timeout=30
+        f"{served.address}/picture", content=body, params=asked, timeout=30
     )
 
 
@@ -189,3 +190,29 @@ def test_reading_alone_is_not_offered(served: Served) -> None:
     answer = httpx.get(f"{served.address}/picture")
 
     assert answer.status_code in {404, 405}
+
+
+DOUBLE = {"bundle": "double", "sigma": None}
+
+
+def test_a_bundle_may_give_back_larger_pictures(doubling: Served) -> None:
+    """Where no noise level is on offer, none is asked for, and none is told."""
+    answer = post(doubling, png(PICTURE), **DOUBLE).json()
+
+    expected = PICTURE.repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(expected, decoded(answer["after_png"]))
+    assert (None, None) == (answer["sigma"], answer["psnr_db"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma": 25}, "double: takes no sigma; leave it out"),
+        ({"noise": True}, "double: takes no noise away; leave out noise"),
+    ],
+)
+def test_noise_is_no_question_for_such_a_bundle(
+    doubling: Served, options: dict[str, Any], message: str
+) -> None:
+    """An option that means nothing is named."""
+    assert message == error(doubling, png(PICTURE), **DOUBLE | options)

@@ -19,6 +19,7 @@ from training.data import data_folder
 from training.evaluation_pictures import PictureWork, evaluate_pictures
 from training.evaluation_speech import Reader, evaluate_speech
 from training.problems import PROTOCOLS, Denoising, Enlarging, Noise, Problem
+from training.scaling import SCALE
 from training.speech import read_clip, read_table
 from training.subject import Choice, Subject, open_subject
 from training.table import TABLE_ENDING, read_rows
@@ -111,6 +112,11 @@ def _problem(
                 f"--{name}: is about noise, which {subject.name} takes for detail;"
                 " leave it out"
             )
+    if work.scale != SCALE:
+        raise SettingError(
+            f"{subject.name}: takes no noise away and doubles no picture, which is all"
+            " that pictures are measured by"
+        )
     return Enlarging(), SMALL_PHOTOS
 
 
