@@ -11,8 +11,9 @@ from export.transfer import compressed_bytes
 
 
 def view(dtype: str, shape: tuple[int, ...], scale: int = 0, axis: int = 0) -> View:
-    """Return a view of a constant with so many scales along an axis."""
-    quantization = Quantization((0.1,) * scale, (0,), axis) if scale else None
+    """Return a view of a constant with so many different scales along an axis."""
+    scales = tuple(0.1 * (1 + number) for number in range(scale))
+    quantization = Quantization(scales, (0,), axis) if scale else None
     return View("w", dtype, shape, quantization, ())
 
 
@@ -39,6 +40,14 @@ def test_one_scale_means_one_count() -> None:
     codes = np.array([[1, 2], [3, 4]], np.int8)
 
     assert 4 == distinct_values(view("int8", (2, 2), 1), codes.tobytes())
+
+
+def test_equal_scales_mean_one_count() -> None:
+    """Channels of one scale hold equal numbers in equal codes."""
+    codes = np.array([[1, 2], [3, 4]], np.int8)
+    alike = View("w", "int8", (2, 2), Quantization((0.1, 0.1), (0,), 0), ())
+
+    assert 4 == distinct_values(alike, codes.tobytes())
 
 
 def test_packed_codes_are_taken_apart() -> None:

@@ -122,8 +122,11 @@ def test_transfer_is_told_apart_from_settings() -> None:
         (["digits", "clusters=16"], "clusters=16: reduces weights that are trained"),
         (["denoise", "init=nowhere"], "nowhere: no checkpoint, expected a folder with"),
         (["denoise", "--seed", "-1"], "seed=-1: expected 0 to 4294967295"),
-        (["steps=1"], "steps=1: no such recipe, expected one of denoise digits"),
-        ([], "no recipe, expected one of denoise digits"),
+        (
+            ["steps=1"],
+            "steps=1: no such recipe, expected one of denoise digits superres",
+        ),
+        ([], "no recipe, expected one of denoise digits superres"),
     ],
 )
 def test_mistakes_are_one_line(
