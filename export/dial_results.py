@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,8 +42,10 @@ TILE_PX = 256
 SIGMA_MAX = 55.0
 ENGINES = ("litert", "executorch")
 PRECISIONS = ("fp32", "int8")
-N_TIMED = 15
-"""Runs of each way, turn by turn."""
+N_OPENED = 4
+"""How often the engines are opened for the times."""
+N_TIMED = 12
+"""Runs of each way, turn by turn, each time."""
 N_BEFORE = 3
 N_HELD = 2
 """Runs before memory is looked at."""
@@ -128,44 +131,50 @@ def _files(way: str, bundle: Bundle) -> Iterator[Row]:
 
 
 def _times(bundles: Mapping[str, Bundle], engine: str, precision: str) -> Iterator[Row]:
-    asked = _asked(0)
-    opened = {
-        way: open_engine(engine, bundle.model(FORMAT_OF_ENGINE[engine], precision))
-        for way, bundle in bundles.items()
-    }
-    try:
-        for depth in DEPTHS:
-            times: dict[str, list[float]] = {way: [] for way in opened}
-            for turn in range(N_BEFORE + N_TIMED):
-                for way, one in opened.items():
-                    took = _time(one, depth, asked)
-                    times[way] += [took] if turn >= N_BEFORE else []
-            ms = {way: median(t) * MILLISECONDS_PER_SECOND for way, t in times.items()}
-            yield {
-                "kind": "time",
-                "engine": engine,
-                "engine_version": opened[LOOP].version,
-                "precision": precision,
-                "depth": depth,
-                "n_runs": N_TIMED,
-                "loop_p50_ms": round(ms[LOOP], 3),
-                "unrolled_p50_ms": round(ms[UNROLLED], 3),
-                "ratio": round(
-                    median(
-                        a / b for a, b in zip(times[LOOP], times[UNROLLED], strict=True)
-                    ),
-                    4,
-                ),
+    """Yield a row for each depth; where memory comes to lie is drawn anew each time."""
+    times: dict[int, list[dict[str, float]]] = {depth: [] for depth in DEPTHS}
+    version = ""
+    for _ in range(N_OPENED):
+        with ExitStack() as stack:
+            opened = {
+                way: stack.enter_context(
+                    open_engine(
+                        engine, bundle.model(FORMAT_OF_ENGINE[engine], precision)
+                    )
+                )
+                for way, bundle in bundles.items()
             }
-    finally:
-        for one in opened.values():
-            one.close()
+            version = opened[LOOP].version
+            for depth in DEPTHS:
+                times[depth] += _turns(opened, depth)
+    for depth, pairs in times.items():
+        yield {
+            "kind": "time",
+            "engine": engine,
+            "engine_version": version,
+            "precision": precision,
+            "depth": depth,
+            "n_runs": len(pairs),
+            "loop_p50_ms": round(median(pair[LOOP] for pair in pairs), 3),
+            "unrolled_p50_ms": round(median(pair[UNROLLED] for pair in pairs), 3),
+            "ratio": round(median(pair[LOOP] / pair[UNROLLED] for pair in pairs), 4),
+        }
+
+
+def _turns(opened: Mapping[str, Engine], depth: int) -> list[dict[str, float]]:
+    """Return the milliseconds of each way, turn by turn."""
+    asked = _asked(0)
+    turns = [
+        {way: _time(engine, depth, asked) for way, engine in opened.items()}
+        for _ in range(N_BEFORE + N_TIMED)
+    ]
+    return turns[N_BEFORE:]
 
 
 def _time(engine: Engine, depth: int, asked: Arrays) -> float:
     started = time.perf_counter()
     engine.run(f"depth_{depth}", asked)
-    return time.perf_counter() - started
+    return (time.perf_counter() - started) * MILLISECONDS_PER_SECOND
 
 
 def _memory(

@@ -53,6 +53,13 @@ class Plain(nn.Module):
         return stream + torch.tanh(self.layer(stream))
 
 
+class Bare(Plain):
+    """A step that reads a pixel's neighbours in the operator that writes the pixel."""
+
+    def forward(self, stream: Tensor) -> Tensor:
+        return F.relu(self.layer(stream))
+
+
 class Before(nn.Module):
     def __init__(self, n_out: int = CHANNELS) -> None:
         super().__init__()
@@ -103,7 +110,7 @@ def at_depth(parts: Dial, x: Tensor, depth: int) -> Tensor:
     return result
 
 
-@pytest.mark.parametrize("make", [Step, Plain])
+@pytest.mark.parametrize("make", [Step, Bare])
 def test_any_module_gets_a_dial(make: Callable[[], nn.Module], tmp_path: Path) -> None:
     """Four files, every depth right in each, and no weight twice."""
     torch.manual_seed(0)
