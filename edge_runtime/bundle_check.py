@@ -138,6 +138,8 @@ def _check_picture_signature(
     inputs: dict[str, Kind] = {"picture": ("float32", tile)}
     if picture.sigma is not None:
         inputs["sigma"] = _NUMBER
+    if picture.tones:
+        inputs["tones"] = ("float32", (1, 1, 1, len(picture.tones)))
     if picture.strength is not None:
         inputs["strength"] = _NUMBER
     if picture.looks:

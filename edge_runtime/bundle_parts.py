@@ -271,6 +271,10 @@ class PictureSpec:
     sigma: Interval | None
     """Noise levels it was made for, in units of 255; None where it takes none."""
 
+    tones: tuple[float, ...]
+    """Levels of the quantiles of the whole picture that it is told; none where it is
+    told none."""
+
     strength: Interval | None
     """How much it may do, 0 being nothing; None where it takes no strength."""
 

@@ -101,7 +101,14 @@ def read_state(field: Field) -> StateSpec:
 def read_picture(field: Field) -> PictureSpec:
     """Return the picture constants."""
     fields = field.object(
-        "tile_px", "multiple_px", "radius_px", "scale", "sigma", "strength", "looks"
+        "tile_px",
+        "multiple_px",
+        "radius_px",
+        "scale",
+        "sigma",
+        "tones",
+        "strength",
+        "looks",
     )
     sides = fields["tile_px"].list_of(Field.positive)
     multiple_px = fields["multiple_px"].positive()
@@ -112,6 +119,9 @@ def read_picture(field: Field) -> PictureSpec:
             f"rows and columns, each twice multiple_px = {multiple_px}, or a larger"
             " multiple"
         )
+    tones = fields["tones"].list_of(lambda level: level.number(minimum=0.0))
+    if list(tones) != sorted({level for level in tones if level <= 1.0}):
+        fields["tones"].refuse("rising numbers from 0 to 1")
     looks = fields["looks"].list_of(Field.text)
     if len(set(looks)) < len(looks):
         fields["looks"].refuse("different looks")
@@ -121,6 +131,7 @@ def read_picture(field: Field) -> PictureSpec:
         radius_px=_read_radii(fields["radius_px"]),
         scale=fields["scale"].positive(),
         sigma=fields["sigma"].or_null(_read_interval),
+        tones=tones,
         strength=fields["strength"].or_null(_read_interval),
         looks=looks,
     )

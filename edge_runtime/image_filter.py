@@ -19,6 +19,7 @@ from edge_runtime.errors import BundleError, PictureError, SettingError
 from edge_runtime.model_choice import choose_model
 from edge_runtime.noise_level import estimate_by_rows
 from edge_runtime.pictures import PICTURE_PEAK, to_float
+from edge_runtime.tones import tones_by_rows
 
 N_CHANNELS = 3
 SIGMA = 25.0
@@ -140,17 +141,20 @@ class ImageFilter:
     ) -> Iterator[NDArray[np.float32]]:
         """Yield what `apply` returns from the top down, in bands of (y, X, 3) in 0–1.
 
-        `read(start, stop)` gives rows of the picture. After the noise is judged, each
-        row is asked for once, in order, and before the band that it belongs to is
-        yielded: where `scale` is 1, a caller may write each band over the rows that
-        it was made of. Memory is that of one row of tiles. All else is as for
-        `apply`, whose checks of samples are the caller's.
+        `read(start, stop)` gives rows of the picture. After noise and tones are
+        judged, each row is asked for once, in order, and before the band that it
+        belongs to is yielded: where `scale` is 1, a caller may write each band over
+        the rows that it was made of. Memory is that of one row of tiles. All else is
+        as for `apply`, whose checks of samples are the caller's.
         """
         depth = self.checked_depth(depth)
         controls = self._controls(sigma, strength, look)
         if sigma is None and self.spec.sigma is not None:
             sigma = self.estimate_by_rows(read, n_rows, n_columns)
             controls = self._controls(sigma, strength, look)
+        if self.spec.tones:
+            tones = tones_by_rows(read, n_rows, n_columns, self.spec.tones)
+            controls["tones"] = tones[None, None, None]
         scale = self.spec.scale
         columns = self._spans(1, n_columns, depth)
         strip = read(0, 0)  # (y, X, 3), the rows under one row of tiles

@@ -11,10 +11,12 @@ import torch
 
 from edge_runtime.bundle_parts import SharedWeight
 from export.sharing_report import SharingReport
-from training.denoiser import UNSHUFFLE_PX
 from training.report import sharing_report
-from training.trained import Trained, TrainedDenoiser, TrainedUpscaler, open_checkpoint
+from training.trained import Trained, TrainedRepeated, open_checkpoint
 from training.transcriber import TranscriberStep
+
+SIDE_PX = 8
+"""Of the picture that uses are counted on."""
 
 
 def checkpoint_report(folder: Path) -> SharingReport:
@@ -64,17 +66,12 @@ def _entry_points(
     trained: Trained,
 ) -> Mapping[str, Callable[[], object]]:
     """Return what runs the module as each entry point of an exported file does."""
-    if isinstance(trained, TrainedDenoiser):
-        picture = torch.zeros(1, 3, 4 * UNSHUFFLE_PX, 4 * UNSHUFFLE_PX)
-        sigma = torch.zeros(1, 1, 1, 1)
+    if isinstance(trained, TrainedRepeated):
+        network = trained.network
+        told = [torch.zeros(1, n, 1, 1) for n in network.told]
+        picture = torch.zeros(1, 3, SIDE_PX, SIDE_PX)
         return {
-            f"depth_{depth}": partial(trained.network.at_depth, picture, sigma, depth)
-            for depth in trained.recipe.depths
-        }
-    if isinstance(trained, TrainedUpscaler):
-        small = torch.zeros(1, 3, 8, 8)
-        return {
-            f"depth_{depth}": partial(trained.network.at_depth, small, depth)
+            f"depth_{depth}": partial(network.at_depth, picture, *told, depth=depth)
             for depth in trained.recipe.depths
         }
     step = TranscriberStep(trained.network, trained.recipe.chunk_frames)

@@ -249,6 +249,7 @@ def _plan(
                 "radius_px": {str(d): network.receptive_radius_px(d) for d in depths},
                 "scale": 1,
                 "sigma": {"minimum": 0.0, "maximum": SIGMA_MAX},
+                "tones": [],
                 "strength": None,
                 "looks": [],
             },

@@ -215,6 +215,7 @@ def picture_manifest(
             "radius_px": {str(depth): radius for depth, radius in radii.items()},
             "scale": 1,
             "sigma": {"minimum": 0.0, "maximum": 55.0},
+            "tones": [],
             "strength": None,
             "looks": [],
         },

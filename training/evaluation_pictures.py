@@ -38,6 +38,8 @@ class PictureWork:
     """Output pixels per input pixel, along either axis."""
     sigma: Interval | None = None
     """Noise levels, in units of 255; None where it takes none."""
+    strength: Interval | None = None
+    """How much it may do; None where it takes no strength."""
 
 
 @dataclass(frozen=True)

@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edge_runtime.pictures import PICTURE_PEAK
-from training.denoiser import UNSHUFFLE_PX, Denoiser
+from edge_runtime.tones import tones_of
+from training.denoiser import Denoiser
+from training.enhancer import TONE_LEVELS, Enhancer
 from training.evaluation_pictures import Restorer
-from training.upscaler import Upscaler
+from training.repeated import FOLD_PX, RepeatedNetwork
 
 
-def denoiser_restorer(network: Denoiser) -> Restorer:
+def network_restorer(network: RepeatedNetwork) -> Restorer:
     """Return the restorer that runs a network untiled, as its bundle does tiled.
 
     Odd sides are mirrored to even ones; the result is clipped to 0–1.
     """
 
     def restore(
-        picture: NDArray[np.float32], *, sigma: float, depth: int
+        picture: NDArray[np.float32], *, depth: int, **told: Any
     ) -> NDArray[np.float32]:
         n_rows, n_columns, _ = picture.shape
-        missing = ((0, -n_rows % UNSHUFFLE_PX), (0, -n_columns % UNSHUFFLE_PX), (0, 0))
-        level = torch.full((1, 1, 1, 1), sigma / PICTURE_PEAK)
-        whole = _channels_first(np.pad(picture, missing, "symmetric"))
+        missing = ((0, -n_rows % FOLD_PX), (0, -n_columns % FOLD_PX), (0, 0))
+        whole = np.pad(picture, missing, "symmetric").transpose(2, 0, 1)
+        given = [torch.from_numpy(whole)[None], *_told(network, picture, **told)]
         with torch.no_grad():
-            restored = network.at_depth(whole, level, depth)
-        return _channels_last(restored)[:n_rows, :n_columns]
+            made = network.at_depth(*given, depth=depth)
+        restored = made[0].clamp(0.0, 1.0).numpy().transpose(1, 2, 0)
+        n = network.scale
+        return np.asarray(restored[: n_rows * n, : n_columns * n])
 
     return restore
 
 
-def upscaler_restorer(network: Upscaler) -> Restorer:
-    """Return the restorer that doubles a picture untiled, clipped to 0–1."""
+def _told(
+    network: RepeatedNetwork,
+    picture: NDArray[np.float32],
+    *,
+    sigma: float = 0.0,
+    strength: float = 1.0,
+) -> tuple[torch.Tensor, ...]:
+    """Return what a network is told beside a picture, (1, n, 1, 1) each."""
+    if isinstance(network, Denoiser):
+        return (_number(sigma / PICTURE_PEAK),)
+    if isinstance(network, Enhancer):
+        tones = torch.from_numpy(tones_of(picture, TONE_LEVELS))
+        return tones[None, :, None, None], _number(strength)
+    return ()
 
-    def restore(picture: NDArray[np.float32], *, depth: int) -> NDArray[np.float32]:
-        with torch.no_grad():
-            return _channels_last(network.at_depth(_channels_first(picture), depth))
 
-    return restore
-
-
-def _channels_first(picture: NDArray[np.float32]) -> torch.Tensor:
-    return torch.from_numpy(picture.transpose(2, 0, 1))[None]  # (1, 3, Y, X)
-
-
-def _channels_last(restored: torch.Tensor) -> NDArray[np.float32]:
-    """Return (Y, X, 3) of (1, 3, Y, X), clipped."""
-    return np.asarray(restored[0].clamp(0.0, 1.0).numpy().transpose(1, 2, 0))
+def _number(value: float) -> torch.Tensor:
+    return torch.full((1, 1, 1, 1), value)

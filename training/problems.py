@@ -14,11 +14,20 @@ from edge_runtime.bundle_parts import Interval
 from edge_runtime.errors import SettingError
 from edge_runtime.noise_level import estimate_sigma
 from edge_runtime.pictures import add_noise, psnr_db, to_8_bits, to_float
+from training.exposure import draw_exposure
 from training.luma import luma_psnr_db
 from training.scaling import SCALE, crop_to_scale, doubled, halved
-from training.scikit_image import non_local_means, require
+from training.scikit_image import (
+    equalized,
+    gained,
+    gamma_corrected,
+    non_local_means,
+    require,
+)
 
 PROTOCOLS = ("published", "camera")
+GAMMAS = tuple(np.geomspace(0.1, 2.5, 60))
+"""Those that the best one is sought among."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,56 @@ class Denoising(Problem):
         }
 
 
+class Exposing(Problem):
+    """Light, unknown in gain, gamma and noise, is to be given to pictures.
+
+    Of another kind than dark, pictures are `good`, which should stay as they are, or
+    `bright`: see `training.exposure`.
+    """
+
+    untouched = "untouched_psnr_db"
+
+    def __init__(
+        self, kind: str = "dark", strength: float | None = None, seed: int = 0
+    ) -> None:
+        self._kind = kind
+        self._strength = strength
+        self._seed = seed
+
+    def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
+        rng = np.random.default_rng((self._seed, index))
+        exposure = draw_exposure(self._kind, rng)
+        told = {} if self._strength is None else {"strength": self._strength}
+        return Posed(exposure.expose(clean, rng), clean, told, exposure.facts)
+
+    def without(self, posed: Posed) -> NDArray[np.uint8]:
+        return to_8_bits(posed.given)
+
+    def peers(self) -> tuple[Peer, ...]:
+        version = require()
+        return (
+            Peer(
+                "histogram equalization (scikit-image)",
+                version,
+                lambda posed: equalized(posed.given),
+            ),
+            Peer(
+                "automatic gain (scikit-image)",
+                version,
+                lambda posed: gained(posed.given),
+            ),
+            Peer("best gamma per picture (scikit-image)", version, _best_gamma),
+        )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "exposure": self._kind,
+            "strength": self._strength,
+            "seed": self._seed,
+        }
+
+
 class Enlarging(Problem):
     """A picture that was halved is to have its size again.
 
@@ -167,3 +226,13 @@ class Enlarging(Problem):
     @property
     def conditions(self) -> dict[str, Any]:
         return {"scale": SCALE}
+
+
+def _best_gamma(posed: Posed) -> NDArray[np.float32]:
+    """Return the picture at that gamma which comes nearest to the one wanted.
+
+    Nobody has the picture wanted: this is the most that gamma could do.
+    """
+    made = [gamma_corrected(posed.given, gamma) for gamma in GAMMAS]
+    scores = [psnr_db(posed.wanted, to_8_bits(picture)) for picture in made]
+    return made[int(np.argmax(scores))]

@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from edge_runtime.bench import PUBLISHED_RUNS, PUBLISHED_SECONDS
-from edge_runtime.bundle import Bundle, find_bundle
+from edge_runtime.bundle import find_bundle
 from edge_runtime.device import read_device
-from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
+from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.files import write_text
 from edge_runtime.image_filter import open_filter
@@ -31,25 +30,22 @@ from training.connected_digits import write_digit_strings, write_joined
 from training.data import data_folder
 from training.dial_figures import draw_budget
 from training.paced_run import paced_run
+from training.picture_results import denoise_rows, enhance_rows
 from training.record import source_revision
+from training.result_rows import ENGINE, PRECISION, THREADS, Call, Row, cases_of, only
 from training.result_tables import (
-    HEADLINE_SIGMA,
     TABLES,
     UNSEEN,
     fill_tables,
     read_results,
 )
 from training.sharing_plot import draw_sharing
-from training.subject import TORCH, TORCH_PRECISION, committed_checkpoint
 
 ROOT = Path(__file__).parents[1]
-THREADS = 1
 PACED_THREADS = 2
 """Of the filter that keeps to a pace: another program can take one of its cores."""
 FPS = 30.0
 N_JOINED = 100
-ENGINE, PRECISION = "litert", "int8"
-"""What a device runs by default; measured at every noise level."""
 SHORT_RUNS, SHORT_SECONDS = 100, 2.0
 
 VERSIONS = ("numpy", "Pillow")
@@ -68,6 +64,16 @@ SOURCES = {
         "edge_runtime/image_filter.py",
         "edge_runtime/pictures.py",
         "training/evaluation_pictures.py",
+        "training/problems.py",
+        "training/scikit_image.py",
+    ),
+    "enhance": (
+        *ENGINES,
+        "edge_runtime/image_filter.py",
+        "edge_runtime/pictures.py",
+        "edge_runtime/tones.py",
+        "training/evaluation_pictures.py",
+        "training/exposure.py",
         "training/problems.py",
         "training/scikit_image.py",
     ),
@@ -111,9 +117,11 @@ SOURCES = {
         "export/dial*.py",
         "export/layout.py",
         "export/plans/denoise.py",
+        "export/plans/repeated.py",
         "export/pt2e.py",
         "export/quantize_tflite.py",
         "export/to_*.py",
+        "training/repeated.py",
         "training/sharing.py",
     ),
     "frame_budget": (
@@ -144,23 +152,34 @@ SOURCES = {
 
 BUNDLES = {
     "denoise": ("denoise",),
+    "enhance": ("enhance",),
     "digits": ("digits",),
-    "bundles": ("denoise", "digits"),
+    "bundles": ("denoise", "enhance", "digits"),
     "sharing": (),
     "dial": (),
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
     "live": ("denoise",),
-    "latency": ("denoise", "digits"),
+    "latency": ("denoise", "enhance", "digits"),
 }
 """Results file to the bundles that it tells of."""
 
+__all__ = [
+    "ENGINE",
+    "PRECISION",
+    "ROOT",
+    "THREADS",
+    "Row",
+    "Setup",
+    "call_tiedge",
+    "conditions",
+    "main",
+    "make",
+    "sources_sha256",
+]
+
 PLOTS = {"sharing": draw_sharing, "frame_budget": draw_budget}
 """Results file to what draws docs/NAME.png of its rows."""
-
-Row = dict[str, Any]
-Call = Callable[..., Row]
-"""Runs `tiedge` with arguments and returns its JSON object."""
 
 
 def compare_exporters() -> Row:
@@ -202,6 +221,7 @@ class Setup:
 
     denoise: str = "denoise"
     """Bundle, by name or path."""
+    enhance: str = "enhance"
     digits: str = "digits"
     photos: str = "photos/test_CBSD68.txt"
     """In the data folder, as are the two that follow."""
@@ -290,22 +310,6 @@ def sources_sha256(name: str, setup: Setup) -> str:
     return digest.hexdigest()
 
 
-def _denoise(setup: Setup, call: Call) -> Iterator[Row]:
-    photos = str(data_folder() / setup.photos)
-    cases = _cases(setup.denoise)
-    default = [c for c in cases if ENGINE in c and PRECISION in c] or cases
-    for case in cases:
-        # The other engines and precisions are there to be compared at one noise level.
-        for sigma in setup.sigmas if case == default[0] else (HEADLINE_SIGMA,):
-            evaluate = ("evaluate", setup.denoise, "--data", photos, *case)
-            found = call(*evaluate, "--sigma", f"{sigma:g}", "--depth", "all")
-            same = _only(found, "bundle engine engine_version precision threads sigma")
-            same |= _only(found, "protocol seed n_pictures noisy_psnr_db")
-            for row in found["rows"]:
-                figures = _only(row, "depth psnr_db ssim")
-                yield same | {"data": setup.photos} | figures
-
-
 def _digits(setup: Setup, call: Call) -> Iterator[Row]:
     speech, strings = data_folder() / setup.speech, data_folder() / setup.strings
     unseen = ("split_speaker_disjoint", "dev")
@@ -320,10 +324,10 @@ def _digits(setup: Setup, call: Call) -> Iterator[Row]:
             ),
         }
         for label, (data, *where) in tests.items():
-            for case in _cases(setup.digits):
+            for case in cases_of(setup.digits):
                 evaluate = ("evaluate", setup.digits, "--data", str(data), *where)
                 found = call(*evaluate, *case)
-                yield _only(
+                yield only(
                     found,
                     "bundle engine engine_version precision depth threads"
                     " n_utterances n_left_out n_words n_errors wer cer",
@@ -331,7 +335,7 @@ def _digits(setup: Setup, call: Call) -> Iterator[Row]:
 
 
 def _bundles(setup: Setup, _: Call) -> Iterator[Row]:
-    for name in (setup.denoise, setup.digits):
+    for name in (setup.denoise, setup.enhance, setup.digits):
         for model in find_bundle(name).models:
             sharing = model.sharing
             yield {
@@ -350,7 +354,7 @@ def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
 
 def _latency(setup: Setup, call: Call) -> Iterator[Row]:
     long_enough = ("--runs", str(setup.runs), "--seconds", f"{setup.seconds:g}")
-    for name in (setup.denoise, setup.digits):
+    for name in (setup.denoise, setup.enhance, setup.digits):
         found = call("bench", name, "--all", *long_enough, "--threads", str(THREADS))
         yield from ({"bundle": found["bundle"], **row} for row in found["rows"])
 
@@ -379,7 +383,8 @@ def _frame_budget(setup: Setup, _: Call) -> Iterator[Row]:
 
 
 MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
-    "denoise": _denoise,
+    "denoise": denoise_rows,
+    "enhance": enhance_rows,
     "digits": _digits,
     "bundles": _bundles,
     "sharing": _sharing,
@@ -387,27 +392,6 @@ MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
     "dial": _dial,
     "frame_budget": _frame_budget,
 }
-
-
-def _cases(name: str) -> list[tuple[str, ...]]:
-    """Return the options of every engine and file of a bundle that can be run here."""
-    bundle: Bundle = find_bundle(name)
-    cases = [
-        (engine, model.precision)
-        for engine in installed_engines()
-        for model in bundle.models
-        if model.format == FORMAT_OF_ENGINE[engine]
-    ]
-    if committed_checkpoint(name) is not None:
-        cases.append((TORCH, TORCH_PRECISION))
-    return [
-        ("--engine", engine, "--precision", precision, "--threads", str(THREADS))
-        for engine, precision in cases
-    ]
-
-
-def _only(row: Row, keys: str) -> Row:
-    return {key: row[key] for key in keys.split()}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ PEER_REACH_PX = 6
 PEER_STRENGTH = 0.8
 """Filter strength by sigma; these three are scikit-image's own example's."""
 
+WHITE_LEVEL = 0.99
+"""Part of the values that automatic gain leaves below white."""
+
 
 def ssim(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float:
     """Return the mean structural similarity of two 8-bit (Y, X, 3) pictures.
@@ -74,6 +77,31 @@ def non_local_means(noisy: NDArray[np.float32], sigma: float) -> NDArray[np.floa
     return np.asarray(restored, np.float32)
 
 
+def equalized(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the picture, (Y, X, 3) in 0–1, with the histogram of its value made even.
+
+    Of hue, saturation and value; one equalization per colour would change colours.
+    """
+    skimage = _skimage()
+    hsv = skimage.color.rgb2hsv(picture)
+    hsv[..., 2] = skimage.exposure.equalize_hist(hsv[..., 2])
+    return np.asarray(skimage.color.hsv2rgb(hsv), np.float32)
+
+
+def gained(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the picture, (Y, X, 3) in 0–1, with its WHITE_LEVEL quantile at 1."""
+    white = float(np.quantile(picture, WHITE_LEVEL))
+    stretched = _skimage().exposure.rescale_intensity(
+        picture, in_range=(0.0, max(white, 1.0 / PICTURE_PEAK)), out_range=(0.0, 1.0)
+    )
+    return np.asarray(stretched, np.float32)
+
+
+def gamma_corrected(picture: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
+    """Return the picture, (Y, X, 3) in 0–1, with each value raised to `gamma`."""
+    return np.asarray(_skimage().exposure.adjust_gamma(picture, gamma), np.float32)
+
+
 def require() -> str:
     """Return scikit-image's version; raises SettingError if it is missing."""
     try:
@@ -84,6 +112,8 @@ def require() -> str:
 
 def _skimage() -> Any:
     require()
+    import skimage.color
+    import skimage.exposure
     import skimage.metrics
     import skimage.restoration
 

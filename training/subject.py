@@ -18,6 +18,8 @@ from edge_runtime.image_filter import ImageFilter
 from training.evaluation_pictures import PictureWork
 from training.evaluation_speech import Reader, bundle_reader
 from training.recipes import RECIPES
+from training.recipes.denoise import DenoiseRecipe
+from training.recipes.enhance import EnhanceRecipe
 from training.record import read_record
 from training.tensorflow_engine import open_tensorflow
 
@@ -138,6 +140,7 @@ def _bundle_work(bundle: Bundle, engine: Engine) -> PictureWork | Reader:
         bundle.depths,
         bundle.picture.scale,
         bundle.picture.sigma,
+        bundle.picture.strength,
     )
 
 
@@ -178,18 +181,19 @@ def _open_checkpoint(choice: Choice, folder: Path) -> Iterator[Subject]:
 def _checkpoint_work(folder: Path) -> PictureWork | Reader:
     from edge_runtime.front_end import FrontEnd
     from training.network_reader import network_reader
-    from training.network_restorer import denoiser_restorer, upscaler_restorer
-    from training.scaling import SCALE
-    from training.trained import TrainedDenoiser, TrainedUpscaler, open_checkpoint
+    from training.network_restorer import network_restorer
+    from training.trained import TrainedRepeated, open_checkpoint
 
     trained = open_checkpoint(folder)
-    if isinstance(trained, TrainedDenoiser):
+    if isinstance(trained, TrainedRepeated):
+        recipe = trained.recipe
         return PictureWork(
-            denoiser_restorer(trained.network),
-            trained.recipe.depths,
-            sigma=Interval(0.0, trained.recipe.sigma_max),
+            network_restorer(trained.network),
+            recipe.depths,
+            trained.network.scale,
+            Interval(0.0, recipe.sigma_max)
+            if isinstance(recipe, DenoiseRecipe)
+            else None,
+            Interval(0.0, 1.0) if isinstance(recipe, EnhanceRecipe) else None,
         )
-    if isinstance(trained, TrainedUpscaler):
-        restore = upscaler_restorer(trained.network)
-        return PictureWork(restore, trained.recipe.depths, SCALE)
     return network_reader(trained.network, FrontEnd(), trained.recipe.vocabulary)

@@ -11,23 +11,21 @@ import torch
 
 from edge_runtime.errors import CheckpointError
 from training.checkpoint import load_into, read_weights
-from training.denoiser import Denoiser
 from training.recipe import restore
 from training.recipes import RECIPES
-from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
-from training.recipes.superres import SuperresRecipe
+from training.recipes.repeated import RepeatedRecipe
 from training.record import read_record
+from training.repeated import RepeatedNetwork
 from training.transcriber import TranscriberNetwork
-from training.upscaler import Upscaler
 
 
 @dataclass(frozen=True)
-class TrainedDenoiser:
-    """A `denoise` checkpoint."""
+class TrainedRepeated:
+    """A checkpoint of a network whose one block is repeated on a picture."""
 
-    recipe: DenoiseRecipe
-    network: Denoiser
+    recipe: RepeatedRecipe
+    network: RepeatedNetwork
 
 
 @dataclass(frozen=True)
@@ -38,15 +36,7 @@ class TrainedTranscriber:
     network: TranscriberNetwork
 
 
-@dataclass(frozen=True)
-class TrainedUpscaler:
-    """A `superres` checkpoint."""
-
-    recipe: SuperresRecipe
-    network: Upscaler
-
-
-Trained = TrainedDenoiser | TrainedTranscriber | TrainedUpscaler
+Trained = TrainedRepeated | TrainedTranscriber
 
 
 def open_checkpoint(folder: Path) -> Trained:
@@ -56,21 +46,18 @@ def open_checkpoint(folder: Path) -> Trained:
     or has weights that do not fit it.
     """
     record = read_record(folder)
-    trained: Trained
-    if record["recipe"] == "denoise":
-        denoise = restore(DenoiseRecipe, record["settings"], folder)
-        trained = TrainedDenoiser(denoise, denoise.network())
-    elif record["recipe"] == "digits":
-        digits = restore(DigitsRecipe, record["settings"], folder)
-        trained = TrainedTranscriber(digits, digits.network())
-    elif record["recipe"] == "superres":
-        superres = restore(SuperresRecipe, record["settings"], folder)
-        trained = TrainedUpscaler(superres, superres.network())
-    else:
+    if record["recipe"] not in RECIPES:
         raise CheckpointError(
             f"{folder}: recipe {record['recipe']!r}, expected one of"
             f" {' '.join(RECIPES)}"
         )
+    recipe = restore(RECIPES[record["recipe"]].settings, record["settings"], folder)
+    trained: Trained
+    if isinstance(recipe, RepeatedRecipe):
+        trained = TrainedRepeated(recipe, recipe.network())
+    else:
+        assert isinstance(recipe, DigitsRecipe)  # there are these two kinds
+        trained = TrainedTranscriber(recipe, recipe.network())
     load_into(trained.network, read_weights(folder), folder)
     trained.network.eval()
     return trained

@@ -7,9 +7,16 @@ from pathlib import Path
 from export.plan import Plan
 from export.plans.denoise import denoise_plan
 from export.plans.digits import digits_plan
+from export.plans.enhance import enhance_plan
 from export.plans.superres import superres_plan
 from training.record import read_record
-from training.trained import TrainedDenoiser, TrainedUpscaler, open_checkpoint
+from training.trained import TrainedTranscriber, open_checkpoint
+
+PICTURE_PLANS = {
+    "denoise": denoise_plan,
+    "enhance": enhance_plan,
+    "superres": superres_plan,
+}
 
 __all__ = ["plan_of"]
 
@@ -21,8 +28,6 @@ def plan_of(checkpoint: Path) -> Plan:
     """
     record = read_record(checkpoint)
     trained = open_checkpoint(checkpoint)
-    if isinstance(trained, TrainedDenoiser):
-        return denoise_plan(trained, record)
-    if isinstance(trained, TrainedUpscaler):
-        return superres_plan(trained, record)
-    return digits_plan(trained, record)
+    if isinstance(trained, TrainedTranscriber):
+        return digits_plan(trained, record)
+    return PICTURE_PLANS[record["recipe"]](trained, record)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,11 +17,29 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import Loop, TensorSpec
 from edge_runtime.engine import Engine
 from edge_runtime.image_filter import ImageFilter
-from edge_runtime.pictures import read_picture, to_8_bits
-from export.plan import EntryPoint, TaskMetric
+from edge_runtime.pictures import list_pictures, read_picture, to_8_bits
+from export.dial import with_inputs
+from export.plan import (
+    Arrays,
+    EntryPoint,
+    Plan,
+    TaskMetric,
+    source_facts,
+    source_weights,
+)
+from training.data import data_folder
 from training.evaluation_pictures import Restorer
+from training.network_restorer import network_restorer
 from training.problems import Problem
+from training.repeated import FOLD_PX
 from training.sharing import RepeatedBlock
+from training.trained import TrainedRepeated
+
+TILE_PX = 256
+N_CALIBRATION = 24
+N_HELD_OUT = 4
+N_MEASURED = 12
+"""Photographs on which an exported file's PSNR is compared with the module's."""
 
 
 class Step(nn.Module):
@@ -36,6 +56,42 @@ class Step(nn.Module):
         bias = F.embedding(position, block.bias)
         branch = F.relu(convolve(block.first, stream) + bias)
         return (stream * scale + convolve(block.second, branch),)
+
+
+def folded_last(picture: Tensor) -> Tensor:
+    """Return a picture's phases, (B, Y/2, X/2, 4C), of (B, Y, X, C).
+
+    Here and below, rows and columns come before channels: no transposition is left
+    around the convolutions.
+    """
+    batch, y, x, channels = picture.shape
+    n = FOLD_PX
+    folded = picture.reshape(batch, y // n, n, x // n, n, channels)
+    folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/2, X/2, C, 2, 2)
+    return folded.reshape(batch, y // n, x // n, channels * n * n)
+
+
+def unfolded_last(folded: Tensor, channels: int) -> Tensor:
+    """Return (B, Y, X, C) of its phases, (B, Y/2, X/2, 4C)."""
+    batch, y, x, _ = folded.shape
+    n = FOLD_PX
+    picture = folded.reshape(batch, y, x, channels, n, n)
+    picture = picture.permute(0, 1, 4, 2, 5, 3)  # (B, Y/2, 2, X/2, 2, C)
+    return picture.reshape(batch, y * n, x * n, channels)
+
+
+def with_maps(folded: Tensor, *told: Tensor) -> Tensor:
+    """Return (B, Y, X, C + n) of (B, Y, X, C) and of numbers, (B, 1, 1, n)."""
+    batch, y, x, _ = folded.shape
+    return torch.cat([folded, *(one.expand(batch, y, x, -1) for one in told)], dim=3)
+
+
+def stream_of(head: nn.Conv2d, read: Tensor) -> tuple[Tensor]:
+    """Return the stream, (B, Y, X, C), of what the head reads."""
+    # The copy is nothing but a word to the `.pte` exporter: it keeps channels last
+    # from here to the output, where it would transpose the stream twice.
+    h = head(read.permute(0, 3, 1, 2).clone(memory_format=torch.channels_last))
+    return (h.permute(0, 2, 3, 1),)
 
 
 def convolve(convolution: nn.Conv2d, h: Tensor) -> Tensor:
@@ -62,16 +118,16 @@ def repeated_loop(depths: Sequence[int]) -> Loop:
 
 
 def repeated_parts(
-    head: nn.Module,
+    head: tuple[nn.Module, tuple[TensorSpec, ...]],
     block: RepeatedBlock,
-    tail: nn.Module,
+    tail: tuple[nn.Module, tuple[TensorSpec, ...]],
     shapes: Shapes,
-    told: tuple[TensorSpec, ...] = (),
 ) -> tuple[EntryPoint, ...]:
     """Return the entry points of a network, still without inputs.
 
-    `head` takes the picture, (1, Y, X, 3), and what else the network is `told`, and
-    gives the stream; `tail` takes stream, picture and place of the depth on offer.
+    `head` takes the picture, (1, Y, X, 3), and gives the stream; `tail` takes stream,
+    picture and, at last, the place of the depth on offer. Either comes with what else
+    it is told, which stands between.
     """
     rows, columns = shapes.tile_px
     scale = shapes.scale
@@ -86,44 +142,103 @@ def repeated_parts(
     following = TensorSpec("next_stream", "float32", folded, "BYXC", None, None, None)
     position = TensorSpec("position", "int32", (1,), "B", None, None, None)
     depth = TensorSpec("exit", "int32", (1,), "B", None, None, None)
+    (head_module, head_told), (tail_module, tail_told) = head, tail
     return tuple(
         EntryPoint(name, None, module.eval(), inputs, (output,), ())
         for name, module, inputs, output in (
-            ("head", head, (picture, *told), stream),
+            ("head", head_module, (picture, *head_told), stream),
             ("step", Step(block), (stream, position), following),
-            ("tail", tail, (stream, picture, depth), restored),
+            ("tail", tail_module, (stream, picture, *tail_told, depth), restored),
         )
     )
 
 
-def photo_facts(
-    depths: Sequence[int],
-    radius_px: Mapping[int, int],
-    tile_px: tuple[int, int],
-    multiple_px: int,
-    scale: int = 1,
-    sigma: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
-    """Return what bundle.json says of a network trained on BSDS500's photographs."""
-    return {
-        "depths": list(depths),
-        "states": [],
-        "picture": {
-            "tile_px": list(tile_px),
-            "multiple_px": multiple_px,
-            "radius_px": {str(depth): radius_px[depth] for depth in depths},
-            "scale": scale,
-            "sigma": sigma,
-            "strength": None,
-            "looks": [],
+@dataclass(frozen=True)
+class Purpose:
+    """What a network on photographs is for, and what it is exported with."""
+
+    summary: str
+    parts: tuple[EntryPoint, ...]
+    tile_px: int
+    """Side of the square that one run takes."""
+    tile: Callable[[NDArray[np.uint8], float, int], Arrays]
+    """Makes inputs of a photograph, of a place in 0–1 within the set, and of a seed."""
+    problem: Problem
+    conditions: str
+    """How an exported file is measured, in words."""
+    trained_on: str
+    """What was done to the photographs."""
+    card: str
+    offers: Mapping[str, Any]
+    """Of `picture` in bundle.json: sigma, tones, strength and looks where there are."""
+
+
+def repeated_plan(
+    trained: TrainedRepeated, record: Mapping[str, Any], purpose: Purpose
+) -> Plan:
+    """Return the plan of a checkpoint on BSDS500's photographs."""
+    recipe, network = trained.recipe, trained.network
+    source = source_weights(network)
+    photos = data_folder() / "photos"
+    loop = repeated_loop(recipe.depths)
+    held_out = _tiles(photos / "dev_32.txt", N_HELD_OUT, purpose)
+    calibration = _tiles(photos / "train_400.txt", N_CALIBRATION, purpose)
+    return Plan(
+        name=record["recipe"],
+        task="picture",
+        summary=purpose.summary,
+        entry_points=with_inputs(purpose.parts, loop, held_out, calibration),
+        loop=loop,
+        asked=held_out,
+        source=source,
+        quantization="static",
+        int8_snr_floor_db=25.0,
+        int8_metric_loss=0.15,
+        measure=Measure(
+            network_restorer(network),
+            purpose.problem,
+            list_pictures(photos / "dev_32.txt")[:N_MEASURED],
+            purpose.conditions,
+        ),
+        facts={
+            "depths": list(recipe.depths),
+            "states": [],
+            "picture": {
+                "tile_px": [purpose.tile_px, purpose.tile_px],
+                "multiple_px": FOLD_PX,
+                "radius_px": {
+                    str(depth): network.receptive_radius_px(depth)
+                    for depth in recipe.depths
+                },
+                "scale": network.scale,
+                "sigma": None,
+                "tones": [],
+                "strength": None,
+                "looks": [],
+                **purpose.offers,
+            },
+            "speech": None,
+            "source": source_facts(record, source),
+            "training_data": [f"BSDS500, 400 photographs, {purpose.trained_on}"],
+            "licence": {
+                "code": "Apache-2.0",
+                "weights": "research and education, non-commercial (terms of BSDS500)",
+                "data": ["BSDS500: non-commercial research and educational purposes"],
+            },
         },
-        "speech": None,
-        "licence": {
-            "code": "Apache-2.0",
-            "weights": "research and education, non-commercial (terms of BSDS500)",
-            "data": ["BSDS500: non-commercial research and educational purposes"],
-        },
-    }
+        card=purpose.card,
+    )
+
+
+def _tiles(source: Path, n_tiles: int, purpose: Purpose) -> tuple[Arrays, ...]:
+    """Return inputs made of photographs spread over a list."""
+    paths = list_pictures(source)
+    chosen = paths[:: max(1, len(paths) // n_tiles)][:n_tiles]
+    last = max(1, len(chosen) - 1)
+    return tuple(
+        purpose.tile(read_picture(path), place / last, place)
+        for place, path in enumerate(chosen)
+    )
 
 
 class Measure:

@@ -1,7 +1,7 @@
 """Bundles with hand-made networks whose answers can be foretold; no converter needed.
 
 `blur` averages 3×3 pixels once per depth. `tones` says "a" for a low tone, "b" for a
-high one and nothing for silence.
+high one and nothing for silence. `light` makes pictures brighter, `double` larger.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,13 @@ from tests.sample_bundles import (
     picture_manifest,
     picture_signatures,
     speech_manifest,
+    tensor,
     write_bundle,
 )
 
 TILE_PX = 64
 DEPTHS = (1, 2)
+TONES = [0.1, 0.5, 0.9]
 LOW_HZ, HIGH_HZ = 400, 2500
 CHUNK_FRAMES, N_MELS, STEPS, N_SYMBOLS = 12, 40, 4, 5
 N_STATE = 8
@@ -139,6 +141,33 @@ def blur_file() -> bytes:
     return made.file()
 
 
+def light_file() -> bytes:
+    """Entry points depth_1 and depth_2: 0.1 × depth × strength more, plus 0 × tones."""
+    made = TinyModel()
+    shape = (1, TILE_PX, TILE_PX, 3)
+    for depth in DEPTHS:
+        made.begin()
+        picture = made.tensor("picture", shape)
+        told = made.tensor("tones", (1, 1, 1, len(TONES)))
+        strength = made.tensor("strength", (1, 1, 1, 1))
+        nothing = made.tensor("nothing", (1,), np.zeros(1, np.float32))
+        step = made.tensor("step", (1,), np.full(1, 0.1 * depth, np.float32))
+        ignored = made.tensor("ignored", (1, 1, 1, len(TONES)))
+        made.operator("MUL", [told, nothing], ignored, schema.MulOptionsT())
+        light = made.tensor("light", (1, 1, 1, 1))
+        made.operator("MUL", [strength, step], light, schema.MulOptionsT())
+        lit = made.tensor("lit", shape)
+        made.operator("ADD", [picture, light], lit, schema.AddOptionsT())
+        restored = made.tensor("restored", shape)
+        made.operator("ADD", [lit, ignored], restored, schema.AddOptionsT())
+        made.end(
+            f"depth_{depth}",
+            {"picture": picture, "tones": told, "strength": strength},
+            {"restored": restored},
+        )
+    return made.file()
+
+
 def double_file() -> bytes:
     """Entry point depth_1: every pixel four times, and no noise level asked for."""
     made = TinyModel()
@@ -209,6 +238,19 @@ def _tone_weights(n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float3
 def blur_bundle(folder: Path) -> Path:
     manifest = picture_manifest(depths=DEPTHS, tile_px=TILE_PX, radius_px={1: 1, 2: 2})
     return _written(folder, manifest, "blur", blur_file())
+
+
+def light_bundle(folder: Path) -> Path:
+    told = [
+        tensor("tones", (1, 1, 1, len(TONES)), "BYXC"),
+        tensor("strength", (1, 1, 1, 1), "BYXC"),
+    ]
+    signatures = picture_signatures(DEPTHS, TILE_PX, told=told)
+    models = [model("sample.tflite", signatures)]
+    manifest = picture_manifest(DEPTHS, TILE_PX, {1: 1, 2: 1}, models)
+    strength = {"minimum": 0.0, "maximum": 1.0}
+    manifest["picture"] |= {"sigma": None, "tones": TONES, "strength": strength}
+    return _written(folder, manifest, "light", light_file())
 
 
 def double_bundle(folder: Path) -> Path:

@@ -121,6 +121,7 @@ def test_a_checkpoint_of_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         checkpoint_report(tmp_path)
 
-    assert f"{tmp_path}: recipe 'paint', expected one of denoise digits superres" == (
-        str(caught.value)
+    assert (
+        f"{tmp_path}: recipe 'paint', expected one of denoise digits enhance superres"
+        == (str(caught.value))
     )

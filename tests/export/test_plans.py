@@ -13,17 +13,20 @@ from edge_runtime.pictures import PICTURE_PEAK
 from export.dial import run_modules
 from export.plan import Plan, source_facts, source_weights, weights_sha256
 from export.plans import plan_of
-from export.plans.denoise import N_CALIBRATION, TILE_PX, loop_parts
+from export.plans.denoise import loop_parts
 from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
-from export.plans.repeated import repeated_loop
+from export.plans.enhance import enhancer_parts
+from export.plans.repeated import N_CALIBRATION, TILE_PX, repeated_loop
 from export.plans.superres import upscaler_parts
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
 from training.data import data_folder
 from training.denoiser import Denoiser
+from training.enhancer import TONE_LEVELS, Enhancer
 from training.recipe import Recipe
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
+from training.recipes.enhance import EnhanceRecipe
 from training.recipes.superres import SuperresRecipe
 from training.transcriber import TranscriberStep
 from training.upscaler import Upscaler
@@ -67,7 +70,7 @@ def test_the_loop_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) 
 
     with torch.no_grad():
         channels_first = picture.permute(0, 3, 1, 2)  # (1, 3, Y, X)
-        expected = denoiser.at_depth(channels_first, sigma, depth).clamp(0.0, 1.0)
+        expected = denoiser.at_depth(channels_first, sigma, depth=depth).clamp(0.0, 1.0)
     found = torch.from_numpy(run_modules(parts, loop, asked)[depth]["restored"])
 
     torch.testing.assert_close(expected.permute(0, 2, 3, 1), found, rtol=0.0, atol=1e-6)
@@ -83,7 +86,9 @@ def test_the_loop_is_the_upscaler_at_that_depth(depth: int) -> None:
     asked = {"picture": picture.numpy()}
 
     with torch.no_grad():
-        expected = network.at_depth(picture.permute(0, 3, 1, 2), depth).clamp(0.0, 1.0)
+        expected = network.at_depth(picture.permute(0, 3, 1, 2), depth=depth).clamp(
+            0.0, 1.0
+        )
     found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
 
     torch.testing.assert_close(
@@ -118,10 +123,32 @@ def _changed_rows(
         after = before.clone()
         after[:, :, row] += 1.0
         sigma = torch.full((1, 1, 1, 1), 0.1, dtype=torch.float64)
-        difference = network.at_depth(after, sigma, depth) - network.at_depth(
-            before, sigma, depth
+        difference = network.at_depth(after, sigma, depth=depth) - network.at_depth(
+            before, sigma, depth=depth
         )
     return np.flatnonzero(difference.abs().amax(dim=(0, 1, 3)).numpy())
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_loop_is_the_enhancer_at_that_depth(depth: int) -> None:
+    """Quantiles and strength go in; the exported modules are the one that trained."""
+    torch.manual_seed(0)
+    network = spread(Enhancer(4, DEPTHS))
+    picture = torch.rand(1, 8, 8, 3)
+    tones = 0.3 * torch.rand(1, 1, 1, len(TONE_LEVELS)).sort().values
+    strength = torch.full((1, 1, 1, 1), 0.6)
+    given = {"picture": picture, "tones": tones, "strength": strength}
+    asked = {name: tensor.numpy() for name, tensor in given.items()}
+    parts = enhancer_parts(network, tile_px=8)
+
+    with torch.no_grad():
+        channels_first = [tensor.permute(0, 3, 1, 2) for tensor in given.values()]
+        expected = network.at_depth(*channels_first, depth=depth).clamp(0.0, 1.0)
+    found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
+
+    torch.testing.assert_close(
+        expected.permute(0, 2, 3, 1), torch.from_numpy(found), rtol=0.0, atol=1e-6
+    )
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +215,25 @@ def test_superres_takes_small_tiles(tmp_path: Path) -> None:
     assert (2, None) == (
         plan.facts["picture"]["scale"],
         plan.facts["picture"]["sigma"],
+    )
+
+
+@needs_data
+def test_enhance_is_told_the_tones_of_the_whole_picture(tmp_path: Path) -> None:
+    """Tiles are dark and good, at full strength; radii are those of its depths."""
+    recipe = EnhanceRecipe(channels=4, depths=(1, 2), depth_weights=(1.0, 1.0))
+    plan = plan_of(checkpoint(tmp_path, "enhance", recipe, recipe.network()))
+    head, _, tail = plan.entry_points
+
+    assert ("picture", "tones") == tuple(tensor.name for tensor in head.inputs)
+    assert ("stream", "picture", "tones", "strength", "exit") == tuple(
+        tensor.name for tensor in tail.inputs
+    )
+    whites = [tile["tones"].flat[-1] for tile in head.calibration]
+    assert min(whites) < 0.2 and max(whites) > 0.9
+    assert (list(TONE_LEVELS), {"minimum": 0.0, "maximum": 1.0}) == (
+        plan.facts["picture"]["tones"],
+        plan.facts["picture"]["strength"],
     )
 
 

@@ -28,7 +28,8 @@ from export.plan import (
     source_weights,
 )
 from export.plans.denoise import loop_parts
-from training.denoiser import UNSHUFFLE_PX, Denoiser
+from training.denoiser import Denoiser
+from training.repeated import FOLD_PX
 from training.transcriber import (
     STRIDE_FRAMES,
     TranscriberNetwork,
@@ -88,7 +89,7 @@ class AtDepth(nn.Module):
 
     def forward(self, picture: torch.Tensor, sigma: torch.Tensor) -> Any:
         channels_first = picture.permute(0, 3, 1, 2)  # (B, 3, Y, X)
-        restored = self.network.at_depth(channels_first, sigma, self.depth)
+        restored = self.network.at_depth(channels_first, sigma, depth=self.depth)
         return (restored.permute(0, 2, 3, 1).clamp(0.0, 1.0),)
 
 
@@ -138,10 +139,11 @@ def _plan(
             depths=list(radius_px),
             picture={
                 "tile_px": [TILE_PX, TILE_PX],
-                "multiple_px": UNSHUFFLE_PX,
+                "multiple_px": FOLD_PX,
                 "radius_px": {str(d): radius for d, radius in radius_px.items()},
                 "scale": 1,
                 "sigma": {"minimum": 0.0, "maximum": 55.0},
+                "tones": [],
                 "strength": None,
                 "looks": [],
             },

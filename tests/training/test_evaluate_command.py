@@ -205,7 +205,7 @@ def test_a_checkpoint_runs_in_torch(
     noisy = add_noise(clean, 30, (0, 0), clip=False).transpose(2, 0, 1)
     with torch.no_grad():
         (restored,) = network.at_depth(
-            torch.from_numpy(noisy)[None], torch.full((1, 1, 1, 1), 30 / 255), 2
+            torch.from_numpy(noisy)[None], torch.full((1, 1, 1, 1), 30 / 255), depth=2
         )
     expected = psnr_db(clean, to_8_bits(restored.numpy().transpose(1, 2, 0)))
     assert ("small", "torch", "fp32", 2) == (
@@ -516,7 +516,7 @@ def test_a_damaged_checkpoint_is_one_line(
     ) == refused(capsys, checkpoint)
     record.write_text(json.dumps(told | {"recipe": "paint"}))
     assert (
-        f"{checkpoint}: recipe 'paint', expected one of denoise digits superres"
+        f"{checkpoint}: recipe 'paint', expected one of denoise digits enhance superres"
         == refused(capsys, checkpoint)
     )
     record.unlink()

@@ -15,8 +15,13 @@ from PIL import Image
 
 import tiedge
 from edge_runtime.errors import DataError, SettingError
-from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
-from training import results
+from tests.demo_app.hand_made_bundles import (
+    blur_bundle,
+    light_bundle,
+    spoken_tones,
+    tones_bundle,
+)
+from training import result_rows, results
 from training.result_tables import (
     TABLES,
     UNSEEN,
@@ -113,11 +118,12 @@ def call(*arguments: str) -> dict[str, Any]:
 def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     """Return a root with a README, two hand-made bundles, photographs and clips."""
     monkeypatch.setenv("TIEDGE_DATA", str(tmp_path))
-    monkeypatch.setattr(results, "installed_engines", lambda: ["litert"])
+    monkeypatch.setattr(result_rows, "installed_engines", lambda: ["litert"])
     _write_speech(tmp_path / "speech")
     (tmp_path / "README.md").write_text(f"Before.\n{MARKS}\nAfter.\n")
     return Setup(
         denoise=str(blur_bundle(tmp_path / "bundles")),
+        enhance=str(light_bundle(tmp_path / "bundles")),
         digits=str(tones_bundle(tmp_path / "bundles")),
         photos="photos",
         speech="speech",
@@ -164,6 +170,24 @@ def test_denoise_has_a_row_per_depth_and_sigma(setup: Setup) -> None:
     assert {"device", "python", "versions", "threads", "revision"} == (
         result["conditions"].keys()
     )
+
+
+def test_enhance_stands_beside_its_peers(setup: Setup) -> None:
+    """Each depth on dark pictures, each peer once, then pictures that need no light."""
+    rows = made(setup, "enhance")["rows"]
+
+    dark = [row for row in rows if row["exposure"] == "dark"]
+    good = [row for row in rows if row["exposure"] == "good"]
+    assert [1, 2] == [row["depth"] for row in dark if not row["peer"]]
+    assert 3 == len([row for row in dark if row["peer"]])
+    assert [(None, 1), (None, 2), (0.0, 1), (0.0, 2)] == [
+        (row["strength"], row["depth"]) for row in good
+    ]
+    assert dark[1]["psnr_db"] > dark[0]["psnr_db"] > dark[0]["untouched_psnr_db"]
+    assert good[-1]["psnr_db"] is None  # no strength: nothing is changed
+    readme = (setup.root / "README.md").read_text()
+    assert "| light | litert | fp32 | 2 |" in readme
+    assert "| 0 | 2 | no difference |" in readme
 
 
 def test_digits_have_the_unseen_speaker_and_strings(setup: Setup) -> None:
@@ -299,7 +323,7 @@ def test_a_failed_measurement_leaves_all_as_it_was(setup: Setup) -> None:
 
 def test_no_engine_is_one_line(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without engines gets no empty results."""
-    monkeypatch.setattr(results, "installed_engines", list)
+    monkeypatch.setattr(result_rows, "installed_engines", list)
 
     with pytest.raises(
         SettingError,

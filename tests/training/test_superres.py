@@ -113,7 +113,9 @@ def test_an_output_pixel_sees_as_far_as_the_radius(depth: int) -> None:
     after[:, :, row] += 1.0
 
     with torch.no_grad():
-        change = network.at_depth(after, depth) - network.at_depth(before, depth)
+        change = network.at_depth(after, depth=depth) - network.at_depth(
+            before, depth=depth
+        )
 
     changed = change.abs().amax(dim=(0, 1, 3)).nonzero().flatten() // 2
     assert (row - radius, row + radius) == (changed.min(), changed.max())
@@ -126,7 +128,7 @@ def test_depths_are_those_of_one_run(tmp_path: Path) -> None:
 
     with torch.no_grad():
         exits = network(picture)
-        alone = [network.at_depth(picture, depth) for depth in (1, 2)]
+        alone = [network.at_depth(picture, depth=depth) for depth in (1, 2)]
         detail = exits[0] - enlarge(picture)
 
     for one, other in zip(exits, alone, strict=True):
@@ -200,9 +202,8 @@ def test_noise_is_no_question_for_a_network_that_enlarges(tmp_path: Path) -> Non
     with pytest.raises(SettingError) as caught:
         evaluate([str(folder), "--sigma", "25"])
 
-    assert (
-        "--sigma: is about noise, which double takes for detail; leave it out"
-        == str(caught.value)
+    assert "--sigma: is about noise, which double is not told; leave it out" == str(
+        caught.value
     )
 
 

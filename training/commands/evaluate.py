@@ -18,7 +18,15 @@ from edge_runtime.resample import LOWEST_RATE_HZ
 from training.data import data_folder
 from training.evaluation_pictures import PictureWork, evaluate_pictures
 from training.evaluation_speech import Reader, evaluate_speech
-from training.problems import PROTOCOLS, Denoising, Enlarging, Noise, Problem
+from training.exposure import KINDS
+from training.problems import (
+    PROTOCOLS,
+    Denoising,
+    Enlarging,
+    Exposing,
+    Noise,
+    Problem,
+)
 from training.scaling import SCALE
 from training.speech import read_clip, read_table
 from training.subject import Choice, Subject, open_subject
@@ -32,18 +40,20 @@ SMALL_PHOTOS = Path("photos/Set5")
 SPEECH = Path("speech/free-spoken-digit/transcripts.tsv")
 """Default recordings, in the data folder."""
 
-PICTURES_ONLY = ("depth", "sigma", "protocol", "blind", "beside")
-"""Options that mean nothing for speech."""
 NOISE_ONLY = ("sigma", "protocol", "blind")
 """Options that mean nothing where no noise is taken away."""
+LIGHT_ONLY = ("exposure", "strength")
+"""Options that mean nothing where no light is given."""
+PICTURES_ONLY = ("depth", *NOISE_ONLY, *LIGHT_ONLY, "beside")
+"""Options that mean nothing for speech."""
 
 EPILOG = """\
 WHAT is a ready-made bundle's name, a bundle's folder, or a checkpoint's folder, which
 torch runs. Pictures get Gaussian noise of --sigma: unclipped, as papers do it, or as a
 camera would store it (--protocol camera); the network is told sigma, or an estimate
-(--blind). Networks that enlarge get pictures of half the size. The default data are the
-CBSD68 photographs, Set5 for enlarging, and free-spoken-digit's clips, in the folder
-that TIEDGE_DATA names.
+(--blind). Networks that enlarge get pictures of half the size, those that give light
+get pictures that lack it (--exposure). The default data are the CBSD68 photographs,
+Set5 for enlarging, and free-spoken-digit's clips, in the folder that TIEDGE_DATA names.
 """
 
 
@@ -99,6 +109,9 @@ def _problem(
 ) -> tuple[Problem, Path]:
     """Return what the network is for, and the usual pictures to measure it on."""
     if work.sigma is not None:
+        _refuse(
+            options, LIGHT_ONLY, f"is about light, of which {subject.name} gives none"
+        )
         noise = Noise(
             SIGMA if options.sigma is None else options.sigma,
             options.protocol or PROTOCOLS[0],
@@ -106,12 +119,12 @@ def _problem(
             bool(options.blind),
         )
         return Denoising(noise, work.sigma), PHOTOS
-    for name in NOISE_ONLY:
-        if getattr(options, name) is not None:
-            raise SettingError(
-                f"--{name}: is about noise, which {subject.name} takes for detail;"
-                " leave it out"
-            )
+    _refuse(options, NOISE_ONLY, f"is about noise, which {subject.name} is not told")
+    if work.strength is not None:
+        return Exposing(
+            options.exposure or KINDS[0], options.strength, options.seed
+        ), PHOTOS
+    _refuse(options, LIGHT_ONLY, f"is about light, of which {subject.name} gives none")
     if work.scale != SCALE:
         raise SettingError(
             f"{subject.name}: takes no noise away and doubles no picture, which is all"
@@ -120,17 +133,19 @@ def _problem(
     return Enlarging(), SMALL_PHOTOS
 
 
+def _refuse(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise SettingError(f"--{name}: {why}; leave it out")
+
+
 def _speech(
     subject: Subject,
     reader: Reader,
     options: argparse.Namespace,
     where: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    for name in PICTURES_ONLY:
-        if getattr(options, name) is not None:
-            raise SettingError(
-                f"--{name}: is for pictures, {subject.name} reads speech; leave it out"
-            )
+    _refuse(options, PICTURES_ONLY, f"is for pictures, {subject.name} reads speech")
     data = data_folder() / SPEECH if options.data is None else options.data
     utterances = read_table(data, where).utterances
     for utterance in utterances:  # a bad clip is found before the others are heard
@@ -205,6 +220,11 @@ def _summary(result: dict[str, Any]) -> list[str]:
         blind = ", sigma estimated" if result["blind"] else ""
         done = f"sigma {result['sigma']:g} {result['protocol']}{blind}"
         before = f"noisy {_decibel(result['noisy_psnr_db'])}"
+    elif "exposure" in result:
+        strength = result["strength"]
+        told = "" if strength is None else f" at strength {strength:g}"
+        done = f"{result['exposure']} pictures{told}"
+        before = f"untouched {_decibel(result['untouched_psnr_db'])}"
     else:
         done = "twice the size, PSNR of Y"
         before = f"bicubic {_decibel(result['bicubic_psnr_db'])}"
@@ -256,10 +276,20 @@ def _parser() -> argparse.ArgumentParser:
         help="tell the network an estimate of sigma instead of sigma",
     )
     parser.add_argument(
+        "--exposure",
+        choices=KINDS,
+        help="light of the pictures given to a network that mends it; default"
+        f" {KINDS[0]}: gain 1/10 to 1/2, gamma 1 to 2.5, and noise",
+    )
+    parser.add_argument(
+        "--strength", type=float, help="how much light to give; default all"
+    )
+    parser.add_argument(
         "--beside",
         action="store_const",
         const=True,
-        help="measure scikit-image's non-local means on the same noise, too",
+        help="measure what others do to the same pictures, too: scikit-image's"
+        " non-local means; histogram equalization, automatic gain and the best gamma",
     )
     add_engine_options(parser)
     parser.add_argument(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from training.recipe import Recipe
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
+from training.recipes.enhance import EnhanceRecipe
 from training.recipes.superres import SuperresRecipe
 
 
@@ -22,6 +23,7 @@ class Offer(NamedTuple):
 RECIPES = {
     "denoise": Offer(DenoiseRecipe, "training.tasks.denoise:DenoiseTask"),
     "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),
+    "enhance": Offer(EnhanceRecipe, "training.tasks.enhance:EnhanceTask"),
     "superres": Offer(SuperresRecipe, "training.tasks.superres:SuperresTask"),
 }
 

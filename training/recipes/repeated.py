@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge_runtime.errors import SettingError
 from training.recipe import Recipe, limit
+
+if TYPE_CHECKING:  # settings are checked before torch is imported
+    from training.repeated import RepeatedNetwork
 
 MAX_DEPTH = 64
 
@@ -14,7 +19,7 @@ MAX_DEPTH = 64
 class RepeatedRecipe(Recipe):
     """A block that runs as often as is asked for, trained at all depths on offer."""
 
-    muon_rate: float = 0.02
+    muon_rate: float = 0.004
     channels: int = 48
     """Width of the network."""
     depths: tuple[int, ...] = (1, 2, 4, 8)
@@ -49,3 +54,7 @@ class RepeatedRecipe(Recipe):
             raise SettingError("depth_weights: the last is 0, expected more than 0")
         if self.patch_px % 2:  # networks work at half resolution, or double it
             raise SettingError(f"patch_px={self.patch_px}: expected an even number")
+
+    @abstractmethod
+    def network(self) -> RepeatedNetwork:
+        """Return the network that these settings describe, with fresh weights."""

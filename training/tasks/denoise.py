@@ -2,91 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_runtime.pictures import PICTURE_PEAK, add_noise, psnr_db, to_8_bits, to_float
-from training.denoiser import UNSHUFFLE_PX
+from edge_runtime.pictures import PICTURE_PEAK, add_noise, to_float
 from training.recipes.denoise import DenoiseRecipe
-from training.rounding import round_to_int8
-from training.task import Task
 from training.tasks.photos import (
-    BODY_KERNELS,
+    PhotoTask,
+    channels_first,
+    crop_even,
     log_error,
-    mean_per_depth,
     random_square,
-    train_and_held_out,
 )
 
 
-class DenoiseTask(Task):
-    """Photographs in, cleaner photographs out; scored by PSNR at the deepest depth."""
+class DenoiseTask(PhotoTask):
+    """Photographs in, cleaner photographs out."""
 
-    score = "psnr_db"
-    gentle = ("body.bias",)
-    """At the full rate, Adam drives the biases of later steps so far below zero that
-    their ReLUs close before the shared kernels are of use to them."""
-    kernels = BODY_KERNELS
+    recipe: DenoiseRecipe
 
-    def __init__(self, recipe: DenoiseRecipe, data: Path | None) -> None:
-        self.recipe = recipe
-        self.train, self.held_out = train_and_held_out(data, recipe.patch_px)
-
-    def contents(self) -> str:
-        return f"{len(self.train)} pictures to train on, {len(self.held_out)} held out"
-
-    def network(self) -> nn.Module:
-        network = self.recipe.network()
-        round_to_int8(network)
-        return network
-
-    def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
-        examples = [self._example(step, index) for index in indices]
-        noisy, clean, sigma = (np.stack(parts) for parts in zip(*examples, strict=True))
-        return {
-            "noisy": torch.from_numpy(noisy),  # (B, 3, Y, X)
-            "clean": torch.from_numpy(clean),  # (B, 3, Y, X)
-            "sigma": torch.from_numpy(sigma),  # (B, 1, 1, 1)
-        }
-
-    def _example(
-        self, step: int, index: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        rng = np.random.default_rng((self.recipe.seed, step, index))
+    def example(self, rng: np.random.Generator) -> Mapping[str, NDArray[np.float32]]:
         patch = random_square(self.train, self.recipe.patch_px, rng)
         sigma = np.float32(rng.uniform(0.0, self.recipe.sigma_max) / PICTURE_PEAK)
-        clean = to_float(patch).transpose(2, 0, 1)  # (3, Y, X)
+        clean = channels_first(to_float(patch))
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return clean + noise * sigma, clean, np.full((1, 1, 1), sigma)
+        return {"noisy": clean + noise * sigma, "sigma": _level(sigma), "clean": clean}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         exits = network(batch["noisy"], batch["sigma"])
         return log_error(exits, batch["clean"], self.recipe.depth_weights)
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return PSNR at every depth, over the held-out photographs."""
+    def posed(
+        self, photo: NDArray[np.uint8], index: int
+    ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.uint8]]:
         sigma = self.recipe.validate_sigma
-        level = torch.full((1, 1, 1, 1), sigma / PICTURE_PEAK)
-        rows = []
-        for index, photo in enumerate(self.held_out):
-            clean = crop_even(photo)
-            noisy = add_noise(clean, sigma, (self.recipe.seed, index), clip=False)
-            exits = network(torch.from_numpy(noisy.transpose(2, 0, 1))[None], level)
-            rows.append(
-                [
-                    psnr_db(clean, to_8_bits(restored[0].numpy().transpose(1, 2, 0)))
-                    for restored in exits
-                ]
-            )
-        return mean_per_depth(rows, self.recipe.depths)
+        clean = crop_even(photo)
+        noisy = add_noise(clean, sigma, (self.recipe.seed, index), clip=False)
+        return (channels_first(noisy), _level(sigma / PICTURE_PEAK)), clean
 
 
-def crop_even(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the photograph without the last row or column where that is odd."""
-    y, x = (size // UNSHUFFLE_PX * UNSHUFFLE_PX for size in photo.shape[:2])
-    return photo[:y, :x]
+def _level(sigma: float | np.floating[Any]) -> NDArray[np.float32]:
+    return np.full((1, 1, 1), sigma, np.float32)

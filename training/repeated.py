@@ -1,0 +1,104 @@
+"""What all networks share whose one block is repeated on a picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.rounding import ConvRounding
+from training.sharing import RepeatedBlock
+
+FOLD_PX = 2
+"""Networks at half resolution fold a picture into this many phases along each axis."""
+
+
+class RepeatedNetwork(nn.Module, ABC):
+    """One head, one block repeated `depth` times, and one tail used by every depth.
+
+    Each offered depth has a bias of its own behind the tail. What goes into the head,
+    and what becomes of what the tail gives, is each network's own.
+    """
+
+    scale: int = 1
+    """Output pixels per input pixel, along either axis."""
+    told: tuple[int, ...] = ()
+    """Numbers in each of the things that the network is told beside the picture."""
+
+    def __init__(
+        self,
+        n_in: int,
+        channels: int,
+        n_out: int,
+        depths: Sequence[int],
+        *,
+        rounding: bool,
+    ) -> None:
+        super().__init__()
+        self.depths = tuple(depths)
+        self.head = nn.Conv2d(n_in, channels, 3, padding=1, bias=False)
+        self.body = RepeatedBlock(channels, self.depths[-1], rounding=rounding)
+        self.tail = nn.Conv2d(channels, n_out, 3, padding=1, bias=False)
+        self.tail_bias = nn.Parameter(torch.zeros(len(self.depths), n_out))
+        self.head_rounding = ConvRounding(enabled=rounding)
+        self.tail_rounding = ConvRounding(enabled=rounding)
+
+    @abstractmethod
+    def receptive_radius_px(self, depth: int) -> int:
+        """How far, in pixels of the picture given, an output pixel sees at `depth`."""
+
+    @abstractmethod
+    def into(self, picture: Tensor, *told: Tensor) -> Tensor:
+        """Return what the head reads, (B, n_in, Y, X)."""
+
+    @abstractmethod
+    def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
+        """Return the new picture from the tail's result, (B, n_out, Y, X)."""
+
+    def at_depth(self, picture: Tensor, *told: Tensor, depth: int) -> Tensor:
+        """Return the new picture at one depth; shapes as for `forward`."""
+        stream = self.body(self._stream(picture, *told), depth)
+        return self.out_of(self._tail(stream, depth), picture, *told)
+
+    def forward(self, picture: Tensor, *told: Tensor) -> list[Tensor]:
+        """Return the new picture, unclipped, at every offered depth.
+
+        `picture` is (B, 3, Y, X) in 0–1; each of what the network is `told` beside it
+        is (B, n, 1, 1).
+        """
+        stream = self.body.steps(self._stream(picture, *told), self.depths[-1])
+        return [
+            self.out_of(self._tail(h, depth), picture, *told)
+            for depth, h in enumerate(stream, start=1)
+            if depth in self.depths
+        ]
+
+    def n_grid_px(self, depth: int) -> int:
+        """How far, in pixels of the stream, head, body and tail see together."""
+        return 1 + self.body.radius(depth) + 1
+
+    def _stream(self, picture: Tensor, *told: Tensor) -> Tensor:
+        # Convolutions on a CPU run a tenth faster where channels lie last.
+        read = self.into(picture, *told).contiguous(memory_format=torch.channels_last)
+        stream: Tensor = self.head_rounding(read, self.head)
+        return stream
+
+    def _tail(self, h: Tensor, depth: int) -> Tensor:
+        bias = self.tail_bias[self.depths.index(depth)][:, None, None]
+        made: Tensor = self.tail_rounding(h, self.tail) + bias
+        return made
+
+
+def fold(picture: Tensor, *told: Tensor) -> Tensor:
+    """Return (B, 4C + n, Y/2, X/2): a picture's phases, then what is told, as maps."""
+    folded = F.pixel_unshuffle(picture, FOLD_PX)
+    maps = [one.expand(-1, -1, *folded.shape[2:]) for one in told]
+    return torch.cat([folded, *maps], dim=1)
+
+
+def folded_radius_px(n_grid_px: int) -> int:
+    """Return how far a network at half resolution sees, in pixels of the picture."""
+    return FOLD_PX * n_grid_px + FOLD_PX - 1
