@@ -32,7 +32,6 @@ Kind = tuple[str, tuple[int, ...]]
 
 _NUMBER: Kind = ("float32", (1, 1, 1, 1))
 """A control that scales with the picture's values."""
-_PLACE: Kind = ("int32", (1,))
 """A control that chooses from a list."""
 
 
@@ -143,7 +142,7 @@ def _check_picture_signature(
     if picture.strength is not None:
         inputs["strength"] = _NUMBER
     if picture.looks:
-        inputs["look"] = _PLACE
+        inputs["look"] = ("float32", (1, 1, 1, len(picture.looks)))
     restored = (1, rows * scale, columns * scale, _CHANNELS)
     for below, tensors, expected in (
         (f"{place}.inputs", signature.inputs, inputs),
@@ -152,7 +151,7 @@ def _check_picture_signature(
         _check_tensor_names(file, below, tensors, *expected)
         for at, tensor in _placed(below, tensors):
             _check_tensor(file, at, tensor, expected[tensor.name])
-            if tensor.shape != _PLACE[1] and tensor.layout != PICTURE_LAYOUT:
+            if tensor.layout != PICTURE_LAYOUT:
                 raise refusal(file, f"{at}.layout", tensor.layout, PICTURE_LAYOUT)
 
 

@@ -258,7 +258,8 @@ class ImageFilter:
             told["strength"] = np.full((1, 1, 1, 1), value, np.float32)
         if spec.looks:
             place = 0 if look is None else spec.looks.index(look)
-            told["look"] = np.array([place], np.int32)
+            told["look"] = np.zeros((1, 1, 1, len(spec.looks)), np.float32)
+            told["look"][..., place] = 1.0
         return told
 
     def _within(self, name: str, value: float | None, found: Interval | None) -> None:

@@ -40,6 +40,8 @@ class PictureWork:
     """Noise levels, in units of 255; None where it takes none."""
     strength: Interval | None = None
     """How much it may do; None where it takes no strength."""
+    looks: tuple[str, ...] = ()
+    """What it can make of a picture; none where there is no choice."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from edge_runtime.tones import tones_of
 from training.denoiser import Denoiser
 from training.enhancer import TONE_LEVELS, Enhancer
 from training.evaluation_pictures import Restorer
-from training.repeated import FOLD_PX, RepeatedNetwork
+from training.looker import Looker
+from training.looks import LOOKS, told_look
+from training.repeated import RepeatedNetwork
 
 
 def network_restorer(network: RepeatedNetwork) -> Restorer:
@@ -26,14 +28,15 @@ def network_restorer(network: RepeatedNetwork) -> Restorer:
         picture: NDArray[np.float32], *, depth: int, **told: Any
     ) -> NDArray[np.float32]:
         n_rows, n_columns, _ = picture.shape
-        missing = ((0, -n_rows % FOLD_PX), (0, -n_columns % FOLD_PX), (0, 0))
+        n = network.multiple_px
+        missing = ((0, -n_rows % n), (0, -n_columns % n), (0, 0))
         whole = np.pad(picture, missing, "symmetric").transpose(2, 0, 1)
         given = [torch.from_numpy(whole)[None], *_told(network, picture, **told)]
         with torch.no_grad():
             made = network.at_depth(*given, depth=depth)
         restored = made[0].clamp(0.0, 1.0).numpy().transpose(1, 2, 0)
-        n = network.scale
-        return np.asarray(restored[: n_rows * n, : n_columns * n])
+        scale = network.scale
+        return np.asarray(restored[: n_rows * scale, : n_columns * scale])
 
     return restore
 
@@ -44,6 +47,7 @@ def _told(
     *,
     sigma: float = 0.0,
     strength: float = 1.0,
+    look: str = next(iter(LOOKS)),
 ) -> tuple[torch.Tensor, ...]:
     """Return what a network is told beside a picture, (1, n, 1, 1) each."""
     if isinstance(network, Denoiser):
@@ -51,6 +55,8 @@ def _told(
     if isinstance(network, Enhancer):
         tones = torch.from_numpy(tones_of(picture, TONE_LEVELS))
         return tones[None, :, None, None], _number(strength)
+    if isinstance(network, Looker):
+        return torch.from_numpy(told_look(look))[None], _number(strength)
     return ()
 
 

@@ -15,6 +15,8 @@ from edge_runtime.errors import SettingError
 from edge_runtime.noise_level import estimate_sigma
 from edge_runtime.pictures import add_noise, psnr_db, to_8_bits, to_float
 from training.exposure import draw_exposure
+from training.looks import LOOKS
+from training.looks import require as require_opencv
 from training.luma import luma_psnr_db
 from training.scaling import SCALE, crop_to_scale, doubled, halved
 from training.scikit_image import (
@@ -199,6 +201,41 @@ class Exposing(Problem):
             "strength": self._strength,
             "seed": self._seed,
         }
+
+
+class Styling(Problem):
+    """A picture is to get one of the looks of `training.looks`."""
+
+    untouched = "untouched_psnr_db"
+
+    def __init__(self, look: str, strength: float | None = None) -> None:
+        if look not in LOOKS:
+            raise SettingError(f"look: found {look}, expected one of {' '.join(LOOKS)}")
+        self._look = look
+        self._strength = strength
+
+    def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
+        told: dict[str, Any] = {"look": self._look}
+        if self._strength is not None:
+            told["strength"] = self._strength
+        return Posed(to_float(clean), LOOKS[self._look](clean), told)
+
+    def without(self, posed: Posed) -> NDArray[np.uint8]:
+        return to_8_bits(posed.given)
+
+    def peers(self) -> tuple[Peer, ...]:
+        operator = LOOKS[self._look]
+        return (
+            Peer(
+                f"{self._look} (OpenCV)",
+                require_opencv(),
+                lambda posed: to_float(operator(to_8_bits(posed.given))),
+            ),
+        )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {"look": self._look, "strength": self._strength}
 
 
 class Enlarging(Problem):

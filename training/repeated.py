@@ -23,6 +23,8 @@ class RepeatedNetwork(nn.Module, ABC):
     and what becomes of what the tail gives, is each network's own.
     """
 
+    multiple_px: int = FOLD_PX
+    """What the sides of a picture have to be multiples of."""
     scale: int = 1
     """Output pixels per input pixel, along either axis."""
     told: tuple[int, ...] = ()
@@ -35,12 +37,15 @@ class RepeatedNetwork(nn.Module, ABC):
         n_out: int,
         depths: Sequence[int],
         *,
+        n_banks: int = 1,
         rounding: bool,
     ) -> None:
         super().__init__()
         self.depths = tuple(depths)
         self.head = nn.Conv2d(n_in, channels, 3, padding=1, bias=False)
-        self.body = RepeatedBlock(channels, self.depths[-1], rounding=rounding)
+        self.body = RepeatedBlock(
+            channels, self.depths[-1], n_banks=n_banks, rounding=rounding
+        )
         self.tail = nn.Conv2d(channels, n_out, 3, padding=1, bias=False)
         self.tail_bias = nn.Parameter(torch.zeros(len(self.depths), n_out))
         self.head_rounding = ConvRounding(enabled=rounding)
@@ -60,8 +65,8 @@ class RepeatedNetwork(nn.Module, ABC):
 
     def at_depth(self, picture: Tensor, *told: Tensor, depth: int) -> Tensor:
         """Return the new picture at one depth; shapes as for `forward`."""
-        stream = self.body(self._stream(picture, *told), depth)
-        return self.out_of(self._tail(stream, depth), picture, *told)
+        stream = self.body(self._stream(picture, *told), depth, self.mixture(*told))
+        return self._exit(stream, depth, picture, *told)
 
     def forward(self, picture: Tensor, *told: Tensor) -> list[Tensor]:
         """Return the new picture, unclipped, at every offered depth.
@@ -69,12 +74,22 @@ class RepeatedNetwork(nn.Module, ABC):
         `picture` is (B, 3, Y, X) in 0–1; each of what the network is `told` beside it
         is (B, n, 1, 1).
         """
-        stream = self.body.steps(self._stream(picture, *told), self.depths[-1])
+        stream = self.body.steps(
+            self._stream(picture, *told), self.depths[-1], self.mixture(*told)
+        )
         return [
-            self.out_of(self._tail(h, depth), picture, *told)
+            self._exit(h, depth, picture, *told)
             for depth, h in enumerate(stream, start=1)
             if depth in self.depths
         ]
+
+    def mixture(self, *told: Tensor) -> Tensor | None:
+        """Return how much of each bank of the block is used, (B, n_banks, 1, 1)."""
+        return None
+
+    def before_tail(self, h: Tensor, *told: Tensor) -> Tensor:
+        """Return what the tail reads of the stream, (B, C, Y, X)."""
+        return h
 
     def n_grid_px(self, depth: int) -> int:
         """How far, in pixels of the stream, head, body and tail see together."""
@@ -86,19 +101,19 @@ class RepeatedNetwork(nn.Module, ABC):
         stream: Tensor = self.head_rounding(read, self.head)
         return stream
 
-    def _tail(self, h: Tensor, depth: int) -> Tensor:
+    def _exit(self, h: Tensor, depth: int, picture: Tensor, *told: Tensor) -> Tensor:
         bias = self.tail_bias[self.depths.index(depth)][:, None, None]
-        made: Tensor = self.tail_rounding(h, self.tail) + bias
-        return made
+        read = self.before_tail(h, *told)
+        return self.out_of(self.tail_rounding(read, self.tail) + bias, picture, *told)
 
 
-def fold(picture: Tensor, *told: Tensor) -> Tensor:
+def fold(picture: Tensor, *told: Tensor, fold_px: int = FOLD_PX) -> Tensor:
     """Return (B, 4C + n, Y/2, X/2): a picture's phases, then what is told, as maps."""
-    folded = F.pixel_unshuffle(picture, FOLD_PX)
+    folded = F.pixel_unshuffle(picture, fold_px)
     maps = [one.expand(-1, -1, *folded.shape[2:]) for one in told]
     return torch.cat([folded, *maps], dim=1)
 
 
-def folded_radius_px(n_grid_px: int) -> int:
-    """Return how far a network at half resolution sees, in pixels of the picture."""
-    return FOLD_PX * n_grid_px + FOLD_PX - 1
+def folded_radius_px(n_grid_px: int, fold_px: int = FOLD_PX) -> int:
+    """Return how far a network on phases sees, in pixels of the picture."""
+    return fold_px * n_grid_px + fold_px - 1

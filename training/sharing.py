@@ -24,38 +24,55 @@ class RepeatedBlock(nn.Module):
     them into a kernel, which would store it once per step. (An affine right behind a
     shared convolution became 18 distinct kernels in the file: measured.)
 
+    With `n_banks`, there are so many rows for each step, and a mixture of them is used
+    that the caller asks for: one block, several purposes.
+
     With `rounding`, activations and kernels can be rounded as static int8 rounds them.
     """
 
-    def __init__(self, channels: int, n_steps: int, *, rounding: bool = False) -> None:
+    def __init__(
+        self, channels: int, n_steps: int, *, n_banks: int = 1, rounding: bool = False
+    ) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         with torch.no_grad():
             self.second.weight.mul_(0.2)  # many residual steps start near identity
-        self.scale = nn.Parameter(torch.ones(n_steps, channels))
-        self.bias = nn.Parameter(torch.zeros(n_steps, channels))
+        self.scale = nn.Parameter(torch.ones(n_steps, n_banks * channels))
+        self.bias = nn.Parameter(torch.zeros(n_steps, n_banks * channels))
         self.first_rounding = ConvRounding(enabled=rounding)
         self.second_rounding = ConvRounding(enabled=rounding)
 
-    def steps(self, h: Tensor, depth: int) -> Iterator[Tensor]:
-        """Yield the stream, (B, C, Y, X), after each of the first `depth` steps."""
+    def steps(
+        self, h: Tensor, depth: int, mixture: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Yield the stream, (B, C, Y, X), after each of the first `depth` steps.
+
+        `mixture`, (B, n_banks, 1, 1), is how much of each bank's rows is used.
+        """
         for k in range(depth):
-            branch = self.first_rounding(h, self.first)
-            branch = F.relu(branch + self.bias[k][:, None, None])
-            branch = self.second_rounding(branch, self.second)
-            h = h * self.scale[k][:, None, None] + branch
+            scale, bias = (mixed(t[k], mixture) for t in (self.scale, self.bias))
+            branch = F.relu(self.first_rounding(h, self.first) + bias)
+            h = h * scale + self.second_rounding(branch, self.second)
             yield h
 
-    def forward(self, h: Tensor, depth: int) -> Tensor:
+    def forward(self, h: Tensor, depth: int, mixture: Tensor | None = None) -> Tensor:
         """Return the stream, (B, C, Y, X), after `depth` steps."""
-        *_, last = self.steps(h, depth)
+        *_, last = self.steps(h, depth, mixture)
         return last
 
     @staticmethod
     def radius(depth: int) -> int:
         """How far, in pixels of its own grid, an output of `depth` steps sees."""
         return 2 * depth
+
+
+def mixed(rows: Tensor, mixture: Tensor | None) -> Tensor:
+    """Return a row, (C,), as (C, 1, 1); a mixture of n, (n · C,), as (B, C, 1, 1)."""
+    if mixture is None:
+        return rows[:, None, None]
+    banks = rows.reshape(1, mixture.shape[1], -1, 1)  # (1, n, C, 1)
+    return (banks * mixture).sum(dim=1)[..., None]
 
 
 class SharedGRU(nn.Module):

@@ -17,9 +17,11 @@ from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.image_filter import ImageFilter
 from training.evaluation_pictures import PictureWork
 from training.evaluation_speech import Reader, bundle_reader
+from training.looks import LOOKS
 from training.recipes import RECIPES
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.enhance import EnhanceRecipe
+from training.recipes.looks import LooksRecipe
 from training.record import read_record
 from training.tensorflow_engine import open_tensorflow
 
@@ -141,6 +143,7 @@ def _bundle_work(bundle: Bundle, engine: Engine) -> PictureWork | Reader:
         bundle.picture.scale,
         bundle.picture.sigma,
         bundle.picture.strength,
+        bundle.picture.looks,
     )
 
 
@@ -194,6 +197,9 @@ def _checkpoint_work(folder: Path) -> PictureWork | Reader:
             Interval(0.0, recipe.sigma_max)
             if isinstance(recipe, DenoiseRecipe)
             else None,
-            Interval(0.0, 1.0) if isinstance(recipe, EnhanceRecipe) else None,
+            Interval(0.0, 1.0)
+            if isinstance(recipe, (EnhanceRecipe, LooksRecipe))
+            else None,
+            tuple(LOOKS) if isinstance(recipe, LooksRecipe) else (),
         )
     return network_reader(trained.network, FrontEnd(), trained.recipe.vocabulary)

@@ -8,6 +8,7 @@ from export.plan import Plan
 from export.plans.denoise import denoise_plan
 from export.plans.digits import digits_plan
 from export.plans.enhance import enhance_plan
+from export.plans.looks import looks_plan
 from export.plans.superres import superres_plan
 from training.record import read_record
 from training.trained import TrainedTranscriber, open_checkpoint
@@ -15,6 +16,7 @@ from training.trained import TrainedTranscriber, open_checkpoint
 PICTURE_PLANS = {
     "denoise": denoise_plan,
     "enhance": enhance_plan,
+    "looks": looks_plan,
     "superres": superres_plan,
 }
 

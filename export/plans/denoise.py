@@ -85,6 +85,7 @@ def denoise_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
             f"sigma {SIGMA:g}, published protocol",
             f"with Gaussian noise of sigma 0 to {strongest:g}",
             CARD,
+            trained.network.multiple_px,
             {"sigma": {"minimum": 0.0, "maximum": strongest}},
         ),
     )

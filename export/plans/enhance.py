@@ -94,6 +94,7 @@ def enhance_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
             "unknown gain, gamma and noise",
             "darkened, brightened and with noise",
             CARD,
+            trained.network.multiple_px,
             {
                 "tones": list(TONE_LEVELS),
                 "strength": {"minimum": 0.0, "maximum": 1.0},

@@ -49,34 +49,45 @@ class Step(nn.Module):
         super().__init__()
         self.block = block
 
-    def forward(self, stream: Tensor, position: Tensor) -> tuple[Tensor]:
-        """Return the next stream; both are (1, Y, X, C), position is (1,)."""
+    def forward(
+        self, stream: Tensor, position: Tensor, look: Tensor | None = None
+    ) -> tuple[Tensor]:
+        """Return the next stream; both are (1, Y, X, C), position is (1,).
+
+        `look`, (1, 1, 1, n), mixes the rows of a block with n banks.
+        """
         block = self.block
-        scale = F.embedding(position, block.scale)  # (1, C)
-        bias = F.embedding(position, block.bias)
+        scale = mixed_last(F.embedding(position, block.scale), look)
+        bias = mixed_last(F.embedding(position, block.bias), look)
         branch = F.relu(convolve(block.first, stream) + bias)
         return (stream * scale + convolve(block.second, branch),)
 
 
-def folded_last(picture: Tensor) -> Tensor:
-    """Return a picture's phases, (B, Y/2, X/2, 4C), of (B, Y, X, C).
+def mixed_last(rows: Tensor, mixture: Tensor | None) -> Tensor:
+    """Return a row, (1, C), as it is; of n, (1, n · C), their mixture, (1, C)."""
+    if mixture is None:
+        return rows
+    n = mixture.shape[3]
+    return (rows.reshape(n, -1) * mixture.reshape(n, 1)).sum(dim=0, keepdim=True)
+
+
+def folded_last(picture: Tensor, n: int = FOLD_PX) -> Tensor:
+    """Return a picture's phases, (B, Y/n, X/n, n²C), of (B, Y, X, C).
 
     Here and below, rows and columns come before channels: no transposition is left
     around the convolutions.
     """
     batch, y, x, channels = picture.shape
-    n = FOLD_PX
     folded = picture.reshape(batch, y // n, n, x // n, n, channels)
-    folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/2, X/2, C, 2, 2)
+    folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/n, X/n, C, n, n)
     return folded.reshape(batch, y // n, x // n, channels * n * n)
 
 
-def unfolded_last(folded: Tensor, channels: int) -> Tensor:
-    """Return (B, Y, X, C) of its phases, (B, Y/2, X/2, 4C)."""
+def unfolded_last(folded: Tensor, channels: int, n: int = FOLD_PX) -> Tensor:
+    """Return (B, Y, X, C) of its phases, (B, Y/n, X/n, n²C)."""
     batch, y, x, _ = folded.shape
-    n = FOLD_PX
     picture = folded.reshape(batch, y, x, channels, n, n)
-    picture = picture.permute(0, 1, 4, 2, 5, 3)  # (B, Y/2, 2, X/2, 2, C)
+    picture = picture.permute(0, 1, 4, 2, 5, 3)  # (B, Y/n, n, X/n, n, C)
     return picture.reshape(batch, y * n, x * n, channels)
 
 
@@ -122,6 +133,7 @@ def repeated_parts(
     block: RepeatedBlock,
     tail: tuple[nn.Module, tuple[TensorSpec, ...]],
     shapes: Shapes,
+    step_told: tuple[TensorSpec, ...] = (),
 ) -> tuple[EntryPoint, ...]:
     """Return the entry points of a network, still without inputs.
 
@@ -147,7 +159,7 @@ def repeated_parts(
         EntryPoint(name, None, module.eval(), inputs, (output,), ())
         for name, module, inputs, output in (
             ("head", head_module, (picture, *head_told), stream),
-            ("step", Step(block), (stream, position), following),
+            ("step", Step(block), (stream, position, *step_told), following),
             ("tail", tail_module, (stream, picture, *tail_told, depth), restored),
         )
     )
@@ -169,6 +181,8 @@ class Purpose:
     trained_on: str
     """What was done to the photographs."""
     card: str
+    multiple_px: int
+    """What a picture's sides are padded to multiples of."""
     offers: Mapping[str, Any]
     """Of `picture` in bundle.json: sigma, tones, strength and looks where there are."""
 
@@ -205,7 +219,7 @@ def repeated_plan(
             "states": [],
             "picture": {
                 "tile_px": [purpose.tile_px, purpose.tile_px],
-                "multiple_px": FOLD_PX,
+                "multiple_px": purpose.multiple_px,
                 "radius_px": {
                     str(depth): network.receptive_radius_px(depth)
                     for depth in recipe.depths

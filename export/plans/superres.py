@@ -72,6 +72,7 @@ def superres_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
             "PSNR of Y, twice the size",
             "halved by bicubic reduction",
             CARD,
+            trained.network.multiple_px,
             {},
         ),
     )

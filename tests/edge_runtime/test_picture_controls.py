@@ -46,8 +46,10 @@ class EnlargingEngine(Engine):
     ) -> Sequence[NDArray[Any]]:
         picture, *others = inputs
         names = [spec.name for spec in signature.inputs[1:]]
-        self.told = {n: v.item() for n, v in zip(names, others, strict=True)}
-        return [enlarged(picture[0], self.told.get("strength", 0.25))[np.newaxis]]
+        self.told = {
+            n: v.flatten().tolist() for n, v in zip(names, others, strict=True)
+        }
+        return [enlarged(picture[0], self.told.get("strength", [0.25])[0])[np.newaxis]]
 
     def _release(self) -> None:
         pass
@@ -61,7 +63,7 @@ def opened(
     if strength is not None:
         told.append(tensor("strength", (1, 1, 1, 1), "BYXC"))
     if looks:
-        told.append(tensor("look", (1,), "B") | {"dtype": "int32"})
+        told.append(tensor("look", (1, 1, 1, len(looks)), "BYXC"))
     signatures = picture_signatures((1,), TILE_PX, scale=2, told=told)
     models = [model("sample.tflite", signatures)]
     manifest = picture_manifest((1,), TILE_PX, {1: RADIUS_PX}, models)
@@ -100,8 +102,8 @@ def test_the_network_is_told_strength_and_look(tmp_path: Path) -> None:
     asked = engine.told
     image_filter.apply(noise(16, 16))
 
-    assert {"strength": 0.5, "look": 1} == asked
-    assert {"strength": 1.0, "look": 0} == engine.told
+    assert {"strength": [0.5], "look": [0.0, 1.0]} == asked
+    assert {"strength": [1.0], "look": [1.0, 0.0]} == engine.told
 
 
 @pytest.mark.parametrize(

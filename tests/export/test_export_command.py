@@ -212,7 +212,7 @@ def test_an_unknown_recipe_is_one_line(
 
     assert (
         f"tiedge export: {folder}: recipe 'knitting', expected one of denoise digits"
-        " enhance superres"
+        " enhance looks superres"
     ) == failure(capfd, folder, "-o", tmp_path / "out")
 
 

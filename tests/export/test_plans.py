@@ -16,6 +16,7 @@ from export.plans import plan_of
 from export.plans.denoise import loop_parts
 from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from export.plans.enhance import enhancer_parts
+from export.plans.looks import looker_parts
 from export.plans.repeated import N_CALIBRATION, TILE_PX, repeated_loop
 from export.plans.superres import upscaler_parts
 from tests.export.tiny_plans import spread
@@ -23,10 +24,13 @@ from training.checkpoint import save_weights
 from training.data import data_folder
 from training.denoiser import Denoiser
 from training.enhancer import TONE_LEVELS, Enhancer
+from training.looker import Looker
+from training.looks import LOOKS
 from training.recipe import Recipe
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
 from training.recipes.enhance import EnhanceRecipe
+from training.recipes.looks import LooksRecipe
 from training.recipes.superres import SuperresRecipe
 from training.transcriber import TranscriberStep
 from training.upscaler import Upscaler
@@ -151,6 +155,31 @@ def test_the_loop_is_the_enhancer_at_that_depth(depth: int) -> None:
     )
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_loop_is_the_looker_at_that_depth(depth: int) -> None:
+    """Rows are mixed by the look in every step, and in front of the tail."""
+    torch.manual_seed(0)
+    network = spread(Looker(4, DEPTHS, n_looks=3))
+    picture = torch.rand(1, 8, 8, 3)
+    look = torch.tensor([0.0, 0.75, 0.25]).reshape(1, 1, 1, 3)
+    given = {
+        "picture": picture,
+        "look": look,
+        "strength": torch.full((1, 1, 1, 1), 0.6),
+    }
+    asked = {name: tensor.numpy() for name, tensor in given.items()}
+    parts = looker_parts(network, tile_px=8)
+
+    with torch.no_grad():
+        channels_first = [tensor.permute(0, 3, 1, 2) for tensor in given.values()]
+        expected = network.at_depth(*channels_first, depth=depth).clamp(0.0, 1.0)
+    found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
+
+    torch.testing.assert_close(
+        expected.permute(0, 2, 3, 1), torch.from_numpy(found), rtol=0.0, atol=1e-6
+    )
+
+
 @pytest.fixture(scope="module")
 def denoise_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     recipe = DenoiseRecipe(
@@ -234,6 +263,23 @@ def test_enhance_is_told_the_tones_of_the_whole_picture(tmp_path: Path) -> None:
     assert (list(TONE_LEVELS), {"minimum": 0.0, "maximum": 1.0}) == (
         plan.facts["picture"]["tones"],
         plan.facts["picture"]["strength"],
+    )
+
+
+@needs_data
+def test_looks_is_calibrated_on_every_look(tmp_path: Path) -> None:
+    """Tiles are of a multiple that fits a quarter of the resolution."""
+    recipe = LooksRecipe(channels=4, depths=(1, 2), depth_weights=(1.0, 1.0))
+    plan = plan_of(checkpoint(tmp_path, "looks", recipe, recipe.network()))
+    _, step, tail = plan.entry_points
+
+    assert ("stream", "position", "look") == tuple(t.name for t in step.inputs)
+    assert set(range(len(LOOKS))) == {
+        int(tile["look"].argmax()) for tile in tail.calibration
+    }
+    assert (list(LOOKS), 4) == (
+        plan.facts["picture"]["looks"],
+        plan.facts["picture"]["multiple_px"],
     )
 
 

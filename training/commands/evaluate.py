@@ -26,6 +26,7 @@ from training.problems import (
     Exposing,
     Noise,
     Problem,
+    Styling,
 )
 from training.scaling import SCALE
 from training.speech import read_clip, read_table
@@ -42,9 +43,7 @@ SPEECH = Path("speech/free-spoken-digit/transcripts.tsv")
 
 NOISE_ONLY = ("sigma", "protocol", "blind")
 """Options that mean nothing where no noise is taken away."""
-LIGHT_ONLY = ("exposure", "strength")
-"""Options that mean nothing where no light is given."""
-PICTURES_ONLY = ("depth", *NOISE_ONLY, *LIGHT_ONLY, "beside")
+PICTURES_ONLY = ("depth", *NOISE_ONLY, "exposure", "strength", "look", "beside")
 """Options that mean nothing for speech."""
 
 EPILOG = """\
@@ -52,8 +51,9 @@ WHAT is a ready-made bundle's name, a bundle's folder, or a checkpoint's folder,
 torch runs. Pictures get Gaussian noise of --sigma: unclipped, as papers do it, or as a
 camera would store it (--protocol camera); the network is told sigma, or an estimate
 (--blind). Networks that enlarge get pictures of half the size, those that give light
-get pictures that lack it (--exposure). The default data are the CBSD68 photographs,
-Set5 for enlarging, and free-spoken-digit's clips, in the folder that TIEDGE_DATA names.
+get pictures that lack it (--exposure), and looks (--look) are held against what
+OpenCV's operators make. The default data are the CBSD68 photographs, Set5 for
+enlarging, and free-spoken-digit's clips, in the folder that TIEDGE_DATA names.
 """
 
 
@@ -108,10 +108,16 @@ def _problem(
     subject: Subject, work: PictureWork, options: argparse.Namespace
 ) -> tuple[Problem, Path]:
     """Return what the network is for, and the usual pictures to measure it on."""
+    name = subject.name
+    if work.sigma is None:
+        _refuse(options, NOISE_ONLY, f"is about noise, which {name} is not told")
+    if work.strength is None:
+        _refuse(options, ("strength",), f"is no setting of {name}")
+    if not work.looks:
+        _refuse(options, ("look",), f"is no setting of {name}")
+    if work.strength is None or work.looks:
+        _refuse(options, ("exposure",), f"is about light, of which {name} gives none")
     if work.sigma is not None:
-        _refuse(
-            options, LIGHT_ONLY, f"is about light, of which {subject.name} gives none"
-        )
         noise = Noise(
             SIGMA if options.sigma is None else options.sigma,
             options.protocol or PROTOCOLS[0],
@@ -119,16 +125,15 @@ def _problem(
             bool(options.blind),
         )
         return Denoising(noise, work.sigma), PHOTOS
-    _refuse(options, NOISE_ONLY, f"is about noise, which {subject.name} is not told")
+    if work.looks:
+        return Styling(options.look or work.looks[0], options.strength), PHOTOS
     if work.strength is not None:
-        return Exposing(
-            options.exposure or KINDS[0], options.strength, options.seed
-        ), PHOTOS
-    _refuse(options, LIGHT_ONLY, f"is about light, of which {subject.name} gives none")
+        exposure = options.exposure or KINDS[0]
+        return Exposing(exposure, options.strength, options.seed), PHOTOS
     if work.scale != SCALE:
         raise SettingError(
-            f"{subject.name}: takes no noise away and doubles no picture, which is all"
-            " that pictures are measured by"
+            f"{name}: is none of the filters that pictures are measured by: it takes no"
+            " noise away, gives no light, has no looks and doubles no picture"
         )
     return Enlarging(), SMALL_PHOTOS
 
@@ -220,10 +225,11 @@ def _summary(result: dict[str, Any]) -> list[str]:
         blind = ", sigma estimated" if result["blind"] else ""
         done = f"sigma {result['sigma']:g} {result['protocol']}{blind}"
         before = f"noisy {_decibel(result['noisy_psnr_db'])}"
-    elif "exposure" in result:
+    elif "strength" in result:
         strength = result["strength"]
         told = "" if strength is None else f" at strength {strength:g}"
-        done = f"{result['exposure']} pictures{told}"
+        done = result.get("look") or f"{result['exposure']} pictures"
+        done += told
         before = f"untouched {_decibel(result['untouched_psnr_db'])}"
     else:
         done = "twice the size, PSNR of Y"
@@ -282,14 +288,20 @@ def _parser() -> argparse.ArgumentParser:
         f" {KINDS[0]}: gain 1/10 to 1/2, gamma 1 to 2.5, and noise",
     )
     parser.add_argument(
-        "--strength", type=float, help="how much light to give; default all"
+        "--strength",
+        type=float,
+        help="how much a network that gives light or a look does; default all",
+    )
+    parser.add_argument(
+        "--look", help="which one, of a network that has several; default its first"
     )
     parser.add_argument(
         "--beside",
         action="store_const",
         const=True,
         help="measure what others do to the same pictures, too: scikit-image's"
-        " non-local means; histogram equalization, automatic gain and the best gamma",
+        " non-local means; histogram equalization, automatic gain and the best gamma;"
+        " OpenCV's operators",
     )
     add_engine_options(parser)
     parser.add_argument(

@@ -8,6 +8,7 @@ from training.recipe import Recipe
 from training.recipes.denoise import DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
 from training.recipes.enhance import EnhanceRecipe
+from training.recipes.looks import LooksRecipe
 from training.recipes.superres import SuperresRecipe
 
 
@@ -24,6 +25,7 @@ RECIPES = {
     "denoise": Offer(DenoiseRecipe, "training.tasks.denoise:DenoiseTask"),
     "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),
     "enhance": Offer(EnhanceRecipe, "training.tasks.enhance:EnhanceTask"),
+    "looks": Offer(LooksRecipe, "training.tasks.looks:LooksTask"),
     "superres": Offer(SuperresRecipe, "training.tasks.superres:SuperresTask"),
 }
 

@@ -76,12 +76,19 @@ class PhotoTask(Task):
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return PSNR at every depth, over the held-out photographs."""
-        rows = []
-        for index, photo in enumerate(self.held_out):
-            given, wanted = self.posed(photo, index)
-            exits = network(*(torch.from_numpy(part)[None] for part in given))
-            rows.append([self.psnr_db(wanted, _picture(out)) for out in exits])
-        return mean_per_depth(rows, self.recipe.depths)
+        rows = [
+            self.scores(network, photo, index)
+            for index, photo in enumerate(self.held_out)
+        ]
+        return mean_per_depth(np.array(rows), self.recipe.depths)
+
+    def scores(
+        self, network: nn.Module, photo: NDArray[np.uint8], index: int
+    ) -> list[float]:
+        """Return the PSNR of a held-out photograph at every depth."""
+        given, wanted = self.posed(photo, index)
+        exits = network(*(torch.from_numpy(part)[None] for part in given))
+        return [self.psnr_db(wanted, as_8_bits(out)) for out in exits]
 
 
 def train_and_held_out(
@@ -114,10 +121,21 @@ def cut_square(
     photo: NDArray[np.uint8], size_px: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Return a square of a photograph, (Y, X, 3), turned and mirrored at random."""
-    y = rng.integers(photo.shape[0] - size_px + 1)
-    x = rng.integers(photo.shape[1] - size_px + 1)
-    square = np.rot90(photo[y : y + size_px, x : x + size_px], int(rng.integers(4)))
-    return square[:, ::-1] if rng.integers(2) else square
+    (square,) = cut_alike((photo,), size_px, rng)
+    return square
+
+
+def cut_alike(
+    photos: Sequence[NDArray[np.uint8]], size_px: int, rng: np.random.Generator
+) -> list[NDArray[np.uint8]]:
+    """Return the same square of photographs of one size, turned and mirrored alike."""
+    y = rng.integers(photos[0].shape[0] - size_px + 1)
+    x = rng.integers(photos[0].shape[1] - size_px + 1)
+    n_turns, mirrored = int(rng.integers(4)), rng.integers(2)
+    squares = [
+        np.rot90(photo[y : y + size_px, x : x + size_px], n_turns) for photo in photos
+    ]
+    return [square[:, ::-1] if mirrored else square for square in squares]
 
 
 def log_error(
@@ -146,13 +164,13 @@ def channels_first(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
-def _picture(out: Tensor) -> NDArray[np.uint8]:
+def as_8_bits(out: Tensor) -> NDArray[np.uint8]:
     """Return (Y, X, 3) of (1, 3, Y, X)."""
     return to_8_bits(out[0].numpy().transpose(1, 2, 0))
 
 
 def mean_per_depth(
-    rows: Sequence[Sequence[float]], depths: Sequence[int]
+    rows: NDArray[np.float64], depths: Sequence[int]
 ) -> dict[str, float]:
     """Return PSNR as a validation reports it, of one row of depths per photograph."""
     means = np.mean(rows, axis=0)

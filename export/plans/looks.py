@@ -1,0 +1,153 @@
+"""`looks`: head, repeated step and tail on a square tile, rows and columns first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.pictures import to_float
+from export.plan import Arrays, EntryPoint, Plan
+from export.plans.repeated import (
+    TILE_PX,
+    Purpose,
+    Shapes,
+    convolve,
+    folded_last,
+    mixed_last,
+    repeated_parts,
+    repeated_plan,
+    stream_of,
+    unfolded_last,
+)
+from training.looker import FOLD_PX, Looker
+from training.looks import LOOKS, told_look
+from training.problems import Styling
+from training.trained import TrainedRepeated
+
+N_COLOURS = 3
+
+
+class Head(nn.Module):
+    """A tile of a picture to the stream."""
+
+    def __init__(self, network: Looker) -> None:
+        super().__init__()
+        self.head = network.head
+
+    def forward(self, picture: Tensor) -> tuple[Tensor]:
+        """Return the stream, (1, Y/4, X/4, C); picture is (1, Y, X, 3)."""
+        return stream_of(self.head, folded_last(picture, FOLD_PX))
+
+
+class Tail(nn.Module):
+    """The stream to the picture with its look, clipped to 0–1."""
+
+    def __init__(self, network: Looker) -> None:
+        super().__init__()
+        self.tail = network.tail
+        self.bias = network.tail_bias
+        self.gain = network.gain
+        self.kept = network.kept
+
+    def forward(
+        self,
+        stream: Tensor,
+        picture: Tensor,
+        look: Tensor,
+        strength: Tensor,
+        exit: Tensor,
+    ) -> tuple[Tensor]:
+        """Return the picture, (1, Y, X, 3); exit, (1,), tells the depth."""
+        read = stream * mixed_last(self.gain[None], look)
+        made = convolve(self.tail, read) + F.embedding(exit, self.bias)
+        styled = unfolded_last(made, N_COLOURS, FOLD_PX)
+        styled = styled + picture * mixed_last(self.kept[None], look)
+        return ((picture + strength * (styled - picture)).clamp(0.0, 1.0),)
+
+
+def looks_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
+    """Return the plan of a `looks` checkpoint."""
+    network = trained.network
+    assert isinstance(network, Looker)
+    return repeated_plan(
+        trained,
+        record,
+        Purpose(
+            "Gives photographs one of several looks, at a depth and strength of your"
+            " choice",
+            looker_parts(network, TILE_PX),
+            TILE_PX,
+            partial(_tile, list(LOOKS)),
+            Styling(next(iter(LOOKS))),
+            f"{next(iter(LOOKS))}, beside OpenCV's operator",
+            f"as OpenCV's operators make them: {', '.join(LOOKS)}",
+            CARD,
+            trained.network.multiple_px,
+            {"strength": {"minimum": 0.0, "maximum": 1.0}, "looks": list(LOOKS)},
+        ),
+    )
+
+
+def looker_parts(network: Looker, tile_px: int) -> tuple[EntryPoint, ...]:
+    """Return the entry points that make the looker, still without inputs."""
+    side = tile_px // FOLD_PX
+    n_looks, _ = network.told
+    numbers = (1, 1, 1, n_looks)
+    look = TensorSpec("look", "float32", numbers, "BYXC", 0.0, 1.0, None)
+    strength = TensorSpec("strength", "float32", (1, 1, 1, 1), "BYXC", 0.0, 1.0, None)
+    return repeated_parts(
+        (Head(network), ()),
+        network.body,
+        (Tail(network), (look, strength)),
+        Shapes((tile_px, tile_px), (side, side, network.head.out_channels), 1),
+        (look,),
+    )
+
+
+def _tile(
+    looks: list[str], photo: NDArray[np.uint8], place: float, seed: int
+) -> Arrays:
+    """Return a tile at full strength; over the set, all looks take turns."""
+    return {
+        "picture": to_float(photo[:TILE_PX, :TILE_PX])[None],
+        "look": told_look(looks[seed % len(looks)])[None].transpose(0, 2, 3, 1),
+        "strength": np.ones((1, 1, 1, 1), np.float32),
+    }
+
+
+CARD = """\
+# looks
+
+Gives photographs one of several looks: smooth (flat surfaces, sharp edges), detail,
+stylize (painted surfaces, dark edges), sketch (coloured pencil) and glow (light that
+spreads). One residual block of two 3×3 convolutions runs 1, 2 or 4 times at a quarter
+of the resolution; every run and every look use the same kernels. A look is a few rows
+of numbers: scales and biases of the block's steps, gains of the channels that the last
+kernel reads, and how much of the picture is kept.
+
+## Input and output
+
+A picture in 0–1, float32; the look, a number for each of which one is 1; and a
+strength, 0 giving the picture back and 1 the whole look. Out comes a picture in 0–1.
+
+## Training data and licence
+
+BSDS500 (Berkeley), 400 photographs, and what OpenCV's `edgePreservingFilter`,
+`detailEnhance`, `stylization`, `pencilSketch` and a screened Gaussian blur make of
+them; the 68 of the CBSD68 test set are not among them. That data is for non-commercial
+research and education, and so are these weights. The code is Apache-2.0.
+
+## Limits
+
+The operators smooth over the whole picture, the network over what it sees around a
+pixel, so large flat surfaces keep a little more of their shading. Photographs of
+481×321 pixels were trained on: structure of a larger photograph is treated as if it
+were that large.
+"""
