@@ -333,10 +333,12 @@ TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
 def _quality(row: Mapping[str, Any], results: Results) -> str:
     """Return the quality measured with the same bundle, engine, precision and depth."""
     keys = ("bundle", "engine", "precision", "depth")
-    for name in ("denoise", "digits"):
+    for name in ("denoise", "enhance", "digits"):
         for scored in results.get(name, {"rows": ()})["rows"]:
-            if any(scored[key] != row[key] for key in keys):
+            if any(scored.get(key) != row[key] for key in keys):
                 continue
+            if scored.get("exposure") == "dark":
+                return f"{_decibel(scored['psnr_db'])} dB on dark pictures"
             if scored.get("sigma") == HEADLINE_SIGMA:
                 return f"{_decibel(scored['psnr_db'])} dB at σ {HEADLINE_SIGMA:g}"
             if scored.get("data") == UNSEEN:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:  # settings are checked before torch is imported
 class EnhanceRecipe(RepeatedRecipe):
     """Give dark photographs light."""
 
-    steps: int = 10_000
+    steps: int = 5_000
     batch: int = 8
     learning_rate: float = 1e-3
-    validate_steps: int = 1000
+    validate_steps: int = 500
     channels: int = 32
     dark_part: float = 0.7
     """Part of the examples that are dark."""
