@@ -19,7 +19,4 @@ def sample_inputs(signature: Signature, seed: int) -> dict[str, NDArray[Any]]:
 def _sample(spec: TensorSpec, random: np.random.Generator) -> NDArray[Any]:
     low = 0.0 if spec.minimum is None else spec.minimum
     high = low + 1.0 if spec.maximum is None else spec.maximum
-    values = random.random(spec.shape, np.float32)  # in single precision: they are big
-    values *= high - low
-    values += low
-    return values.astype(spec.dtype, copy=False)
+    return random.uniform(low, high, spec.shape).astype(spec.dtype)

@@ -160,7 +160,7 @@ BUNDLES = {
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
     "live": ("denoise",),
-    "latency": ("denoise", "enhance", "digits"),
+    "latency": ("denoise", "digits"),
 }
 """Results file to the bundles that it tells of."""
 
@@ -354,7 +354,7 @@ def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
 
 def _latency(setup: Setup, call: Call) -> Iterator[Row]:
     long_enough = ("--runs", str(setup.runs), "--seconds", f"{setup.seconds:g}")
-    for name in (setup.denoise, setup.enhance, setup.digits):
+    for name in (setup.denoise, setup.digits):
         found = call("bench", name, "--all", *long_enough, "--threads", str(THREADS))
         yield from ({"bundle": found["bundle"], **row} for row in found["rows"])
 
