@@ -44,6 +44,12 @@ class PictureQuestion(BaseModel):
     """Noise level given to the network, in units of 255; None is SIGMA where it takes
     one."""
 
+    strength: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """How much is done; None is the most, where there is a choice."""
+
+    look: str | None = None
+    """What is made of the picture; None is the first, where there is a choice."""
+
     noise: bool = False
     """Add noise of `sigma` first, so that quality can be measured."""
 
@@ -76,13 +82,17 @@ def filter_upload(
     with cache.lease(key) as lease:
         image_filter = ImageFilter(lease.bundle, lease.engine)
         sigma = _level(image_filter, question)
+        image_filter.check_strength(question.strength)
+        image_filter.check_look(question.look)
         depth = image_filter.checked_depth(question.depth)
         given = to_float(picture)
         if question.noise and sigma is not None:
             given = add_noise(picture, sigma, question.seed, clip=False)
         with lease.running():
             start = time.perf_counter()
-            restored = image_filter.apply(given, sigma, depth)
+            restored = image_filter.apply(
+                given, sigma, depth, strength=question.strength, look=question.look
+            )
             compute_ms = (time.perf_counter() - start) * 1e3
         engine, load_ms = lease.engine, lease.load_ms
     before, after = to_8_bits(given), to_8_bits(restored)
@@ -94,6 +104,8 @@ def filter_upload(
         "depth": depth,
         "threads": engine.threads,
         "sigma": sigma,
+        "strength": question.strength,
+        "look": question.look,
         "noise": question.noise,
         "width_px": picture.shape[1],
         "height_px": picture.shape[0],

@@ -57,7 +57,7 @@ def _light(found: Row, data: str) -> Iterator[Row]:
     same |= {"data": data, "untouched_psnr_db": found["untouched_psnr_db"]}
     run_by = only(found, "engine engine_version precision")
     for row in found["rows"]:
-        yield {**same, "peer": None, **run_by, **only(row, "depth psnr_db ssim ms")}
+        yield {**same, "peer": None, **run_by, **only(row, "depth psnr_db ssim")}
     for row in found.get("beside", ()):
-        figures = only(row, "psnr_db ssim ms")
+        figures = only(row, "psnr_db ssim")
         yield {**same, "peer": row["name"], "peer_version": row["version"], **figures}

@@ -141,7 +141,7 @@ def _denoise(rows: Rows, _: Results) -> str:
 
 def _enhance(rows: Rows, _: Results) -> str:
     dark = [row for row in rows if row["exposure"] == "dark"]
-    head = ["what", "engine", "precision", "depth", "PSNR", "SSIM", "ms a picture"]
+    head = ["what", "engine", "precision", "depth", "PSNR", "SSIM"]
     lines = [["the dark picture", "", "", "", _decibel(dark[0]["untouched_psnr_db"])]]
     lines += [
         [
@@ -149,7 +149,6 @@ def _enhance(rows: Rows, _: Results) -> str:
             *(str(row.get(key, "")) for key in ("engine", "precision", "depth")),
             _decibel(row["psnr_db"]),
             f"{row['ssim']:.4f}",
-            f"{row['ms']:.0f}",
         ]
         for row in sorted(dark, key=lambda row: not row["peer"])
     ]

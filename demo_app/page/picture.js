@@ -6,6 +6,7 @@ import { filterPicture } from "./server.js";
 import { decibels, element, make, milliseconds, say } from "./text.js";
 
 const BUSY_AFTER_MS = 150; // faster answers show no sign of being busy
+const SETTINGS = ["depth", "sigma", "strength", "look"];
 
 let facts;
 let choices;
@@ -17,9 +18,10 @@ export function startPicture(serverFacts) {
   const form = element("picture-controls");
   choices = new Choices(form, facts, "picture", offerBundle);
   form.addEventListener("change", (event) => {
-    if (["depth", "sigma"].includes(event.target.name) || event.target.id === "noise") run();
+    if (SETTINGS.includes(event.target.name) || event.target.id === "noise") run();
   });
   element("sigma").addEventListener("input", showSigma);
+  element("strength").addEventListener("input", showStrength);
   takeDrops(element("picture-stage"), open);
   takeChosen(element("choose-picture"), element("picture-file"), open);
   element("sample-picture").addEventListener("click", async () => open(await drawSample()));
@@ -40,6 +42,8 @@ function offerBundle() {
   element("picture-summary").textContent = bundle.summary;
   offerDepths(bundle.depths);
   offerNoise(bundle.picture.sigma);
+  offerStrength(bundle.picture.strength);
+  offerLooks(bundle.picture.looks);
   run();
 }
 
@@ -49,6 +53,19 @@ function offerNoise(levels) {
   element("sigma").min = levels.minimum;
   element("sigma").max = levels.maximum;
   showSigma();
+}
+
+function offerStrength(levels) {
+  element("strength-field").hidden = levels === null;
+  if (levels === null) return;
+  const input = element("strength");
+  Object.assign(input, { min: levels.minimum, max: levels.maximum, value: levels.maximum });
+  showStrength();
+}
+
+function offerLooks(looks) {
+  element("look-field").hidden = looks.length === 0;
+  element("look").replaceChildren(...looks.map((look) => make("option", look)));
 }
 
 function offerDepths(depths) {
@@ -73,6 +90,10 @@ const chosenDepth = () => document.querySelector('input[name="depth"]:checked')?
 
 function showSigma() {
   element("sigma-value").textContent = element("sigma").value;
+}
+
+function showStrength() {
+  element("strength-value").textContent = Number(element("strength").value).toFixed(2);
 }
 
 function moveCut() {
@@ -112,9 +133,12 @@ async function run(candidate = file) {
 
 function question() {
   const depth = chosenDepth();
+  const { picture } = choices.bundle;
   return {
     ...choices.values,
     ...(takesNoise() ? { sigma: element("sigma").value, noise: addsNoise() } : {}),
+    ...(picture.strength === null ? {} : { strength: element("strength").value }),
+    ...(picture.looks.length === 0 ? {} : { look: element("look").value }),
     ...(depth === undefined ? {} : { depth }),
   };
 }

@@ -20,7 +20,8 @@ async function ask(path, options) {
 
 export const facts = () => ask("facts");
 
-/** Filter a picture; `question` holds bundle, engine, precision, depth, sigma, noise. */
+/** Filter a picture; `question` holds bundle, engine, precision, depth, and what
+ * the bundle takes of sigma, noise, strength and look. */
 export function filterPicture(file, question, signal) {
   return ask(`picture?${new URLSearchParams(question)}`, {
     method: "POST",

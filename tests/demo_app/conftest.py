@@ -10,6 +10,7 @@ from demo_app.settings import Settings
 from tests.demo_app.hand_made_bundles import (
     blur_bundle,
     double_bundle,
+    light_bundle,
     tones_bundle,
 )
 from tests.demo_app.served import Served, serving
@@ -40,7 +41,11 @@ def served(bundles: tuple[Path, ...]) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A demo server of a bundle that doubles pictures and takes no noise level."""
-    bundle = double_bundle(tmp_path_factory.mktemp("double"))
-    with serving(Settings(port=0, bundles=(bundle,))) as running:
+    """A demo server of two bundles that take no noise level.
+
+    `double` takes nothing else, `light` a strength and a look.
+    """
+    folder = tmp_path_factory.mktemp("double")
+    bundles = (double_bundle(folder), light_bundle(folder, ("plain", "bright")))
+    with serving(Settings(port=0, bundles=bundles)) as running:
         yield running

@@ -141,8 +141,11 @@ def blur_file() -> bytes:
     return made.file()
 
 
-def light_file() -> bytes:
-    """Entry points depth_1 and depth_2: 0.1 × depth × strength more, plus 0 × tones."""
+def light_file(n_looks: int = 0) -> bytes:
+    """Entry points depth_1 and depth_2: 0.1 × depth × strength more, plus 0 × tones.
+
+    With looks, the first is as bright as that, the second twice as bright.
+    """
     made = TinyModel()
     shape = (1, TILE_PX, TILE_PX, 3)
     for depth in DEPTHS:
@@ -150,22 +153,35 @@ def light_file() -> bytes:
         picture = made.tensor("picture", shape)
         told = made.tensor("tones", (1, 1, 1, len(TONES)))
         strength = made.tensor("strength", (1, 1, 1, 1))
+        inputs = {"picture": picture, "tones": told, "strength": strength}
         nothing = made.tensor("nothing", (1,), np.zeros(1, np.float32))
-        step = made.tensor("step", (1,), np.full(1, 0.1 * depth, np.float32))
         ignored = made.tensor("ignored", (1, 1, 1, len(TONES)))
         made.operator("MUL", [told, nothing], ignored, schema.MulOptionsT())
+        if n_looks:
+            inputs["look"] = made.tensor("look", (1, 1, 1, n_looks))
+            step = _light_of_look(made, inputs["look"], depth, n_looks)
+        else:
+            step = made.tensor("step", (1,), np.full(1, 0.1 * depth, np.float32))
         light = made.tensor("light", (1, 1, 1, 1))
         made.operator("MUL", [strength, step], light, schema.MulOptionsT())
         lit = made.tensor("lit", shape)
         made.operator("ADD", [picture, light], lit, schema.AddOptionsT())
         restored = made.tensor("restored", shape)
         made.operator("ADD", [lit, ignored], restored, schema.AddOptionsT())
-        made.end(
-            f"depth_{depth}",
-            {"picture": picture, "tones": told, "strength": strength},
-            {"restored": restored},
-        )
+        made.end(f"depth_{depth}", inputs, {"restored": restored})
     return made.file()
+
+
+def _light_of_look(made: TinyModel, look: int, depth: int, n_looks: int) -> int:
+    """Add what gives 0.1 × depth for the first look, twice that for the second."""
+    steps = 0.1 * depth * np.arange(1, n_looks + 1, dtype=np.float32)
+    each = made.tensor("each", (1, 1, 1, n_looks))
+    of_look = made.tensor("step_of_look", (n_looks,), steps)
+    made.operator("MUL", [look, of_look], each, schema.MulOptionsT())
+    summed = schema.ReducerOptionsT()
+    summed.keepDims = True
+    axis = made.tensor("axis", (1,), np.array([3], np.int32))
+    return made.operator("SUM", [each, axis], made.tensor("step", (1, 1, 1, 1)), summed)
 
 
 def double_file() -> bytes:
@@ -240,17 +256,20 @@ def blur_bundle(folder: Path) -> Path:
     return _written(folder, manifest, "blur", blur_file())
 
 
-def light_bundle(folder: Path) -> Path:
+def light_bundle(folder: Path, looks: Sequence[str] = ()) -> Path:
     told = [
         tensor("tones", (1, 1, 1, len(TONES)), "BYXC"),
         tensor("strength", (1, 1, 1, 1), "BYXC"),
     ]
+    if looks:
+        told.append(tensor("look", (1, 1, 1, len(looks)), "BYXC"))
     signatures = picture_signatures(DEPTHS, TILE_PX, told=told)
     models = [model("sample.tflite", signatures)]
     manifest = picture_manifest(DEPTHS, TILE_PX, {1: 1, 2: 1}, models)
     strength = {"minimum": 0.0, "maximum": 1.0}
     manifest["picture"] |= {"sigma": None, "tones": TONES, "strength": strength}
-    return _written(folder, manifest, "light", light_file())
+    manifest["picture"]["looks"] = list(looks)
+    return _written(folder, manifest, "light", light_file(len(looks)))
 
 
 def double_bundle(folder: Path) -> Path:

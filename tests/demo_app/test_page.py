@@ -129,6 +129,52 @@ def test_a_bundle_without_a_noise_level_shows_none(doubling_page: Page) -> None:
         expect(doubling_page.locator(field)).to_be_hidden()
 
 
+def test_strength_and_look_are_offered_where_they_are_taken(
+    doubling_page: Page,
+) -> None:
+    """Each changes the picture; a bundle that takes neither shows neither."""
+    page = doubling_page
+    for field in ("#strength-field", "#look-field"):
+        expect(page.locator(field)).to_be_hidden()
+
+    page.select_option("#picture-controls select[name=bundle]", "light")
+    upload(page, "grey.png", png(np.full((HEIGHT_PX, WIDTH_PX, 3), 100, np.uint8)))
+    expect(page.locator("#after-image")).to_be_visible()
+    levels = [middle_of_after(page)]
+    page.select_option("#look", "bright")
+    levels.append(changed(page, levels[-1]))
+    page.fill("#strength", "0.5")
+    levels.append(changed(page, levels[-1]))
+
+    assert "0.50" == text(page, "#strength-value")
+    assert [126, 151, 126] == levels  # 0.1 of 255 more, 0.2 of it, half of that
+
+
+def middle_of_after(page: Page) -> int:
+    """Return the red of a pixel in the middle of the picture after."""
+    found: int = page.locator("#after-image").evaluate(
+        """async image => {
+            await image.decode();
+            const canvas = document.createElement("canvas");
+            canvas.width = canvas.height = 1;
+            const { naturalWidth: x, naturalHeight: y } = image;
+            const context = canvas.getContext("2d");
+            context.drawImage(image, x / 2, y / 2, 1, 1, 0, 0, 1, 1);
+            return context.getImageData(0, 0, 1, 1).data[0];
+        }"""
+    )
+    return found
+
+
+def changed(page: Page, before: int) -> int:
+    """Return `middle_of_after` as soon as it is another than before."""
+    for _ in range(50):
+        if (level := middle_of_after(page)) != before:
+            return level
+        page.wait_for_timeout(100)
+    return before
+
+
 def test_sample_needs_no_photo(page: Page) -> None:
     """Who has no photo at hand gets a drawn one, and can save its restoration."""
     page.click("#sample-picture")

@@ -205,8 +205,34 @@ def test_a_bundle_may_give_back_larger_pictures(doubling: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "level"),
+    [
+        ({}, 100 + 51),
+        ({"strength": 0.0}, 100),
+        ({"look": "bright"}, 100 + 102),
+        ({"strength": 0.5, "look": "bright", "depth": 1}, 100 + 25.5),
+    ],
+)
+def test_strength_and_look_are_told(
+    doubling: Served, options: dict[str, Any], level: float
+) -> None:
+    """As the runtime does: the most, and the first, without a word."""
+    grey = np.full((70, 80, 3), 100, np.uint8)
+
+    answer = post(doubling, png(grey), bundle="light", sigma=None, **options).json()
+
+    assert np.abs(decoded(answer["after_png"]) - level).max() <= 1.0
+    assert (options.get("strength"), options.get("look")) == (
+        answer["strength"],
+        answer["look"],
+    )
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"strength": 0.5}, "double: takes no strength; leave it out"),
+        ({"look": "bright"}, "double: takes no look; leave it out"),
         ({"sigma": 25}, "double: takes no sigma; leave it out"),
         ({"noise": True}, "double: takes no noise away; leave out noise"),
     ],
