@@ -46,7 +46,13 @@ def test_a_signal_ends_ones_own_export_in_order(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(temporary),
+            # PyTorch makes its own on the first export, and leaves it.
+            "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "torch"),
+        },
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
