@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,13 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import BUNDLES
 from edge_runtime.errors import TiedgeError
 from edge_runtime.image_filter import ImageFilter, open_filter
-from edge_runtime.pictures import add_noise, to_8_bits, to_float, write_picture
+from edge_runtime.pictures import (
+    add_noise,
+    read_picture,
+    to_8_bits,
+    to_float,
+    write_picture,
+)
 from training.exposure import Exposure
 from training.results import ROOT
 from training.scaling import doubled, halved
@@ -85,10 +92,8 @@ def show(name: str, folder: Path) -> Path:
 def cut(name: str, top: int, left: int) -> NDArray[np.uint8]:
     """Return a square of one of scikit-image's photographs."""
     require()
-    import skimage.data
-
-    photo: NDArray[np.uint8] = getattr(skimage.data, name)()
-    return photo[top : top + SIDE_PX, left : left + SIDE_PX]
+    with as_file(files("skimage") / "data" / f"{name}.png") as path:
+        return read_picture(path)[top : top + SIDE_PX, left : left + SIDE_PX]
 
 
 def main() -> int:
