@@ -32,7 +32,6 @@ Kind = tuple[str, tuple[int, ...]]
 
 _NUMBER: Kind = ("float32", (1, 1, 1, 1))
 """A control that scales with the picture's values."""
-"""A control that chooses from a list."""
 
 
 def check_names(

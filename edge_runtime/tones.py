@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from edge_runtime.pictures import to_float
 
 N_SAMPLES_PX = 10_000
-"""Pixels that are looked at, at least, where a picture has them. On CBSD68, four times
-as many move no quantile by more than 0.01."""
+"""Pixels that are looked at, at least, where a picture has them. On CBSD68 that moves
+a quantile by 0.001 on average and by 0.016 at most from that of all pixels."""
 
 
 def tones_of(picture: NDArray[Any], levels: Sequence[float]) -> NDArray[np.float32]:

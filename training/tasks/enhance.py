@@ -38,7 +38,7 @@ class EnhanceTask(PhotoTask):
         good = cut_square(photo, recipe.patch_px, rng)
         return {
             "picture": channels_first(exposure.expose(good, rng)),
-            "tones": np.quantile(whole, TONE_LEVELS).astype(np.float32)[:, None, None],
+            "tones": tones_of(whole, TONE_LEVELS)[:, None, None],
             "strength": np.ones((1, 1, 1), np.float32),
             "good": channels_first(to_float(good)),
         }
