@@ -38,7 +38,7 @@ from training.denoiser import Denoiser
 
 DEPTHS = (1, 4, 16)
 CHANNELS = 48
-TILE_PX = 256
+TILE_PX = (256, 256)
 SIGMA_MAX = 55.0
 ENGINES = ("litert", "executorch")
 PRECISIONS = ("fp32", "int8")
@@ -244,7 +244,7 @@ def _plan(
             "depths": list(depths),
             "states": [],
             "picture": {
-                "tile_px": [TILE_PX, TILE_PX],
+                "tile_px": list(TILE_PX),
                 "multiple_px": 2,
                 "radius_px": {str(d): network.receptive_radius_px(d) for d in depths},
                 "scale": 1,
@@ -267,7 +267,7 @@ def _plan(
 def _asked(seed: int) -> Arrays:
     random = np.random.default_rng(seed)
     return {
-        "picture": random.random((1, TILE_PX, TILE_PX, 3), np.float32),
+        "picture": random.random((1, *TILE_PX, 3), np.float32),
         "sigma": np.full((1, 1, 1, 1), 0.1, np.float32),
     }
 

@@ -27,6 +27,7 @@ NEVER_ON_A_DEVICE = {"torch", "lightning", "fastapi", "executorch", "litert_torc
 
 ONE_FILE_EACH = {
     "ai_edge_quantizer",
+    "bm3d",
     "cv2",
     "lightning",
     "litert_torch",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from training.repeated import FOLD_PX, RepeatedNetwork, fold, folded_radius_px
+from training.repeated import FOLD_PX, RepeatedNetwork, fold, folded_radius_px, unfold
 
 FOLDED = 3 * FOLD_PX**2
 
@@ -26,9 +25,17 @@ class Denoiser(RepeatedNetwork):
         channels: int = 48,
         depths: Sequence[int] = (1, 2, 4, 8),
         *,
+        n_convolutions: int = 2,
         rounding: bool = False,
     ) -> None:
-        super().__init__(FOLDED + 1, channels, FOLDED, depths, rounding=rounding)
+        super().__init__(
+            FOLDED + 1,
+            channels,
+            FOLDED,
+            depths,
+            n_convolutions=n_convolutions,
+            rounding=rounding,
+        )
 
     def receptive_radius_px(self, depth: int) -> int:
         return folded_radius_px(self.n_grid_px(depth))
@@ -37,4 +44,4 @@ class Denoiser(RepeatedNetwork):
         return fold(picture, *told)
 
     def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
-        return picture - F.pixel_shuffle(made, FOLD_PX)
+        return picture - unfold(made)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from training.repeated import FOLD_PX, RepeatedNetwork, fold, folded_radius_px
+from training.repeated import FOLD_PX, RepeatedNetwork, fold, folded_radius_px, unfold
 
 FOLDED = 3 * FOLD_PX**2
 TONE_LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.998)
@@ -39,10 +38,18 @@ class Enhancer(RepeatedNetwork):
         channels: int = 32,
         depths: Sequence[int] = (1, 2, 4, 8),
         *,
+        n_convolutions: int = 2,
         rounding: bool = False,
     ) -> None:
         n_in = FOLDED + len(TONE_LEVELS)
-        super().__init__(n_in, channels, 2 * FOLDED, depths, rounding=rounding)
+        super().__init__(
+            n_in,
+            channels,
+            2 * FOLDED,
+            depths,
+            n_convolutions=n_convolutions,
+            rounding=rounding,
+        )
         with torch.no_grad():
             self.tail.weight.mul_(0.1)  # starts near doing nothing
 
@@ -55,7 +62,7 @@ class Enhancer(RepeatedNetwork):
 
     def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
         tones, strength = told
-        curve, noise = (F.pixel_shuffle(part, FOLD_PX) for part in made.chunk(2, dim=1))
+        curve, noise = (unfold(part) for part in made.chunk(2, dim=1))
         light = brightened(scaled(picture, white_of(tones)), curve)
         return picture + strength * (light - noise - picture)
 

@@ -18,7 +18,7 @@ from edge_runtime.bundle_parts import Interval
 from edge_runtime.errors import PictureError, SettingError
 from edge_runtime.pictures import read_picture, to_8_bits
 from edge_runtime.progress import Progress
-from training.problems import Peer, Problem
+from training.problems import Peer, Posed, Problem
 from training.scikit_image import check_size, require, ssim
 
 MILLISECONDS_PER_SECOND = 1000
@@ -129,9 +129,7 @@ def _measure(
             for depth in depths
         }
         makers |= {peer.name: partial(peer.restore, posed) for peer in beside}
-        scores = {
-            key: _score(problem, posed.wanted, make) for key, make in makers.items()
-        }
+        scores = {key: _score(problem, posed, make) for key, make in makers.items()}
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
     return row, scores
@@ -139,13 +137,16 @@ def _measure(
 
 def _score(
     problem: Problem,
-    wanted: NDArray[np.uint8],
+    posed: Posed,
     make: Callable[[], NDArray[np.float32]],
 ) -> Score:
     started = time.perf_counter()
     made = make()
     ms = (time.perf_counter() - started) * MILLISECONDS_PER_SECOND
+    if posed.is_gray:
+        made = np.repeat(made.mean(axis=2, keepdims=True), made.shape[2], axis=2)
     rounded = to_8_bits(made)
+    wanted = posed.wanted
     return Score(problem.psnr_db(wanted, rounded), ssim(wanted, rounded), ms)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from training.repeated import RepeatedNetwork, fold, folded_radius_px
+from training.repeated import RepeatedNetwork, fold, folded_radius_px, unfold
 from training.sharing import mixed
 
 FOLD_PX = 4
@@ -37,10 +36,17 @@ class Looker(RepeatedNetwork):
         depths: Sequence[int] = (1, 2, 4),
         n_looks: int = 5,
         *,
+        n_convolutions: int = 2,
         rounding: bool = False,
     ) -> None:
         super().__init__(
-            FOLDED, channels, FOLDED, depths, n_banks=n_looks, rounding=rounding
+            FOLDED,
+            channels,
+            FOLDED,
+            depths,
+            n_convolutions=n_convolutions,
+            n_banks=n_looks,
+            rounding=rounding,
         )
         self.told = (n_looks, 1)
         self.gain = nn.Parameter(torch.ones(n_looks * channels))
@@ -64,5 +70,5 @@ class Looker(RepeatedNetwork):
 
     def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
         look, strength = told
-        styled = F.pixel_shuffle(made, FOLD_PX) + picture * mixed(self.kept, look)
+        styled = unfold(made, FOLD_PX) + picture * mixed(self.kept, look)
         return picture + strength * (styled - picture)

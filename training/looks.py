@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import missing_package
+from training.opencv import library
 
-PACKAGE = "opencv-python"
 Operator = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Returns a picture, (Y, X, 3), of one, both red, green and blue."""
 
@@ -21,42 +19,34 @@ GLOW = 0.5
 """Part of the spread light that is laid over the picture."""
 
 
-def require() -> str:
-    """Return OpenCV's version; raises SettingError if it is missing."""
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError as error:
-        raise missing_package(PACKAGE, "evaluate") from error
-
-
 def smooth(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Flat surfaces, sharp edges: `edgePreservingFilter` with its default settings.
 
     It and the next three are those of Gastal and Oliveira 2011, "Domain transform for
     edge-aware image and video processing".
     """
-    return _array(_cv2().edgePreservingFilter(picture))
+    return _array(library().edgePreservingFilter(picture))
 
 
 def detail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fine structure brought out: `detailEnhance` with its default settings."""
-    return _bgr(picture, _cv2().detailEnhance)
+    return _bgr(picture, library().detailEnhance)
 
 
 def stylize(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Painted surfaces between dark edges: `stylization`, default settings."""
-    return _bgr(picture, _cv2().stylization)
+    return _bgr(picture, library().stylization)
 
 
 def sketch(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Coloured pencil on white: the second of what `pencilSketch` gives, defaults."""
-    return _bgr(picture, lambda bgr: _cv2().pencilSketch(bgr)[1])
+    return _bgr(picture, lambda bgr: library().pencilSketch(bgr)[1])
 
 
 def glow(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Light that spreads from bright places (Orton): a blurred copy, screened over."""
     light = picture.astype(np.float32) / 255.0
-    spread = _cv2().GaussianBlur(light, (0, 0), GLOW_SIGMA_PX)
+    spread = library().GaussianBlur(light, (0, 0), GLOW_SIGMA_PX)
     made = 1.0 - (1.0 - light) * (1.0 - GLOW * spread)
     return _array(np.rint(255.0 * made).astype(np.uint8))
 
@@ -83,10 +73,3 @@ def _bgr(picture: NDArray[np.uint8], operator: Callable[[Any], Any]) -> NDArray[
 
 def _array(made: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(made, np.uint8)
-
-
-def _cv2() -> Any:
-    require()
-    from edge_runtime.live import opencv  # the one file that imports the package
-
-    return vars(opencv)["cv2"]

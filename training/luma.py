@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.pictures import PICTURE_PEAK
 
+LUMA = (0.299, 0.587, 0.114)
+"""Brightness of red, green and blue (ITU-R BT.601)."""
 STUDIO_LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 """Y of 8-bit red, green and blue in studio range (ITU-R BT.601), but for its offset."""
 BORDER_PX = 2

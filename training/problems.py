@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,13 @@ from edge_runtime.bundle_parts import Interval
 from edge_runtime.errors import SettingError
 from edge_runtime.noise_level import estimate_sigma
 from edge_runtime.pictures import add_noise, psnr_db, to_8_bits, to_float
+from training.cbm3d import block_matched
+from training.cbm3d import require as require_cbm3d
 from training.exposure import draw_exposure
 from training.looks import LOOKS
-from training.looks import require as require_opencv
 from training.luma import luma_psnr_db
+from training.opencv import non_local_means as opencv_non_local_means
+from training.opencv import require as require_opencv
 from training.scaling import SCALE, crop_to_scale, doubled, halved
 from training.scikit_image import (
     equalized,
@@ -44,6 +48,8 @@ class Posed:
     """What the network is told beside the picture, by the names of its inputs."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the picture's row says of it."""
+    is_gray: bool = False
+    """Whether it has one value for all colours, and what is made of it should too."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class Noise:
 class Denoising(Problem):
     """Gaussian noise is to be taken away.
 
+    Of a gray picture, whose three colours are one, the noise is the same in all.
+
     Raises SettingError for a sigma that the network does not offer.
     """
 
@@ -121,26 +129,48 @@ class Denoising(Problem):
     def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
         noise = self._noise
         clip = noise.protocol == "camera"
-        noisy = add_noise(clean, noise.sigma, (noise.seed, index), clip=clip)
+        is_gray = bool((clean == clean[..., :1]).all())
+        seen = clean[..., :1] if is_gray else clean
+        noisy = add_noise(seen, noise.sigma, (noise.seed, index), clip=clip)
+        noisy = np.ascontiguousarray(np.broadcast_to(noisy, clean.shape))
         if not noise.blind:
-            return Posed(noisy, clean, {"sigma": noise.sigma})
+            return Posed(noisy, clean, {"sigma": noise.sigma}, is_gray=is_gray)
         offered = self._offered
         sigma = float(np.clip(estimate_sigma(noisy), offered.minimum, offered.maximum))
         facts = {"sigma_estimate": round(sigma, 3)}
-        return Posed(noisy, clean, {"sigma": sigma}, facts)
+        return Posed(noisy, clean, {"sigma": sigma}, facts, is_gray)
 
     def without(self, posed: Posed) -> NDArray[np.uint8]:
         return to_8_bits(posed.given)
 
     def peers(self) -> tuple[Peer, ...]:
         sigma = self._noise.sigma
-        return (
+        peers = [
             Peer(
                 "non-local means (scikit-image)",
                 require(),
                 lambda posed: non_local_means(posed.given, sigma),
             ),
-        )
+            Peer(
+                "non-local means (OpenCV)",
+                require_opencv(),
+                lambda posed: opencv_non_local_means(
+                    posed.given, sigma, is_gray=posed.is_gray
+                ),
+            ),
+        ]
+        with suppress(SettingError):  # its licence is not for everybody
+            version = require_cbm3d()
+            peers.append(
+                Peer(
+                    "BM3D",
+                    version,
+                    lambda posed: block_matched(
+                        posed.given, sigma, is_gray=posed.is_gray
+                    ),
+                )
+            )
+        return tuple(peers)
 
     @property
     def conditions(self) -> dict[str, Any]:

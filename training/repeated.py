@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from training.rounding import ConvRounding
 from training.sharing import RepeatedBlock
@@ -37,6 +36,7 @@ class RepeatedNetwork(nn.Module, ABC):
         n_out: int,
         depths: Sequence[int],
         *,
+        n_convolutions: int = 2,
         n_banks: int = 1,
         rounding: bool,
     ) -> None:
@@ -44,7 +44,11 @@ class RepeatedNetwork(nn.Module, ABC):
         self.depths = tuple(depths)
         self.head = nn.Conv2d(n_in, channels, 3, padding=1, bias=False)
         self.body = RepeatedBlock(
-            channels, self.depths[-1], n_banks=n_banks, rounding=rounding
+            channels,
+            self.depths[-1],
+            n_convolutions=n_convolutions,
+            n_banks=n_banks,
+            rounding=rounding,
         )
         self.tail = nn.Conv2d(channels, n_out, 3, padding=1, bias=False)
         self.tail_bias = nn.Parameter(torch.zeros(len(self.depths), n_out))
@@ -108,10 +112,26 @@ class RepeatedNetwork(nn.Module, ABC):
 
 
 def fold(picture: Tensor, *told: Tensor, fold_px: int = FOLD_PX) -> Tensor:
-    """Return (B, 4C + n, Y/2, X/2): a picture's phases, then what is told, as maps."""
-    folded = F.pixel_unshuffle(picture, fold_px)
+    """Return (B, 4C + n, Y/2, X/2): a picture's phases, then what is told, as maps.
+
+    Phases come in rows, then columns, then colours. Where channels lie last, whole
+    runs of a row are copied so, while colours before phases, as `pixel_unshuffle` has
+    them, move each number by itself.
+    """
+    batch, channels, y, x = picture.shape
+    n = fold_px
+    folded = picture.reshape(batch, channels, y // n, n, x // n, n)
+    folded = folded.permute(0, 3, 5, 1, 2, 4).reshape(batch, -1, y // n, x // n)
     maps = [one.expand(-1, -1, *folded.shape[2:]) for one in told]
     return torch.cat([folded, *maps], dim=1)
+
+
+def unfold(folded: Tensor, fold_px: int = FOLD_PX) -> Tensor:
+    """Return the picture, (B, C, Y, X), of its phases, (B, 4C, Y/2, X/2)."""
+    batch, _, y, x = folded.shape
+    n = fold_px
+    picture = folded.reshape(batch, n, n, -1, y, x).permute(0, 3, 4, 1, 5, 2)
+    return picture.reshape(batch, -1, y * n, x * n)
 
 
 def folded_radius_px(n_grid_px: int, fold_px: int = FOLD_PX) -> int:

@@ -67,7 +67,7 @@ class Int8Rounding(nn.Module):
 
 
 class ConvRounding(nn.Module):
-    """Runs a convolution without a bias, in int8 where that is enabled and on.
+    """Runs a convolution, in int8 where that is enabled and on.
 
     It holds two ranges, of what goes in and of what comes out, and no weight.
     """
@@ -86,8 +86,8 @@ class ConvRounding(nn.Module):
             return out
         kernel = round_kernel(convolution.weight)
         padding = convolution.padding
-        out = self.after(F.conv2d(self.before(x), kernel, padding=padding))
-        return out
+        bias = convolution.bias
+        return self.after(F.conv2d(self.before(x), kernel, bias, padding=padding))
 
 
 def round_weight(weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from training.rounding import ConvRounding
 
 
 class RepeatedBlock(nn.Module):
-    """One residual block of two 3×3 convolutions, run again and again.
+    """One residual block of 3×3 convolutions, run again and again.
 
     Step k computes
 
@@ -24,6 +24,9 @@ class RepeatedBlock(nn.Module):
     them into a kernel, which would store it once per step. (An affine right behind a
     shared convolution became 18 distinct kernels in the file: measured.)
 
+    With more than two `n_convolutions`, those between the first and the last, each with
+    a bias and a ReLU, work on the branch.
+
     With `n_banks`, there are so many rows for each step, and a mixture of them is used
     that the caller asks for: one block, several purposes.
 
@@ -31,16 +34,29 @@ class RepeatedBlock(nn.Module):
     """
 
     def __init__(
-        self, channels: int, n_steps: int, *, n_banks: int = 1, rounding: bool = False
+        self,
+        channels: int,
+        n_steps: int,
+        *,
+        n_convolutions: int = 2,
+        n_banks: int = 1,
+        rounding: bool = False,
     ) -> None:
         super().__init__()
+        n_between = n_convolutions - 2
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.between = nn.ModuleList(
+            [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(n_between)]
+        )
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         with torch.no_grad():
             self.second.weight.mul_(0.2)  # many residual steps start near identity
         self.scale = nn.Parameter(torch.ones(n_steps, n_banks * channels))
         self.bias = nn.Parameter(torch.zeros(n_steps, n_banks * channels))
         self.first_rounding = ConvRounding(enabled=rounding)
+        self.between_rounding = nn.ModuleList(
+            [ConvRounding(enabled=rounding) for _ in range(n_between)]
+        )
         self.second_rounding = ConvRounding(enabled=rounding)
 
     def steps(
@@ -53,6 +69,10 @@ class RepeatedBlock(nn.Module):
         for k in range(depth):
             scale, bias = (mixed(t[k], mixture) for t in (self.scale, self.bias))
             branch = F.relu(self.first_rounding(h, self.first) + bias)
+            for run, convolution in zip(
+                self.between_rounding, self.between, strict=True
+            ):
+                branch = F.relu(run(branch, convolution))
             h = h * scale + self.second_rounding(branch, self.second)
             yield h
 
@@ -61,10 +81,9 @@ class RepeatedBlock(nn.Module):
         *_, last = self.steps(h, depth, mixture)
         return last
 
-    @staticmethod
-    def radius(depth: int) -> int:
+    def radius(self, depth: int) -> int:
         """How far, in pixels of its own grid, an output of `depth` steps sees."""
-        return 2 * depth
+        return (2 + len(self.between)) * depth
 
 
 def mixed(rows: Tensor, mixture: Tensor | None) -> Tensor:

@@ -11,9 +11,6 @@ from torch.nn import functional as F
 from training.repeated import RepeatedNetwork
 from training.scaling import SCALE
 
-LUMA = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601): what papers measure, but for its range."""
-
 
 class Upscaler(RepeatedNetwork):
     """Doubles a picture's size, at any offered depth.
@@ -31,9 +28,17 @@ class Upscaler(RepeatedNetwork):
         channels: int = 48,
         depths: Sequence[int] = (1, 2, 4, 8),
         *,
+        n_convolutions: int = 2,
         rounding: bool = False,
     ) -> None:
-        super().__init__(3, channels, SCALE**2, depths, rounding=rounding)
+        super().__init__(
+            3,
+            channels,
+            SCALE**2,
+            depths,
+            n_convolutions=n_convolutions,
+            rounding=rounding,
+        )
         with torch.no_grad():
             self.tail.weight.mul_(0.1)  # starts near the bilinear enlargement
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.plan import Plan
-from export.plans.denoise import denoise_plan
+from export.plans.denoise import denoise_live_plan, denoise_plan
 from export.plans.digits import digits_plan
 from export.plans.enhance import enhance_plan
 from export.plans.looks import looks_plan
@@ -15,6 +15,7 @@ from training.trained import TrainedTranscriber, open_checkpoint
 
 PICTURE_PLANS = {
     "denoise": denoise_plan,
+    "denoise-live": denoise_live_plan,
     "enhance": enhance_plan,
     "looks": looks_plan,
     "superres": superres_plan,

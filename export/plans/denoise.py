@@ -14,10 +14,10 @@ from edge_runtime.bundle_parts import Interval, TensorSpec
 from edge_runtime.pictures import PICTURE_PEAK, add_noise
 from export.plan import Arrays, EntryPoint, Plan
 from export.plans.repeated import (
-    TILE_PX,
     Purpose,
     Shapes,
     convolve,
+    cut_or_mirrored,
     folded_last,
     repeated_parts,
     repeated_plan,
@@ -31,6 +31,10 @@ from training.repeated import FOLD_PX, RepeatedNetwork
 from training.trained import TrainedRepeated
 
 SIGMA = 25.0
+PHOTO_TILE_PX = (384, 384)
+"""Neighbours overlap by what depth 8 sees: of a tile of 256 pixels it wastes half."""
+FRAME_PX = (480, 640)
+"""A camera's frame whole, in one run."""
 
 
 class Head(nn.Module):
@@ -61,6 +65,23 @@ class Tail(nn.Module):
 
 def denoise_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
     """Return the plan of a `denoise` checkpoint."""
+    summary = "Takes Gaussian noise out of photographs, at a depth of your choice"
+    return _plan(trained, record, summary, PHOTO_TILE_PX, CARD)
+
+
+def denoise_live_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
+    """Return the plan of a `denoise-live` checkpoint."""
+    summary = "Takes Gaussian noise out of a camera's frames, at a depth of your choice"
+    return _plan(trained, record, summary, FRAME_PX, LIVE_CARD)
+
+
+def _plan(
+    trained: TrainedRepeated,
+    record: Mapping[str, Any],
+    summary: str,
+    tile_px: tuple[int, int],
+    card: str,
+) -> Plan:
     recipe = trained.recipe
     assert isinstance(recipe, DenoiseRecipe)
     strongest = recipe.sigma_max
@@ -68,7 +89,7 @@ def denoise_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
     def tile(photo: NDArray[np.uint8], place: float, seed: int) -> Arrays:
         """Return a noisy tile: over the set, sigma rises from 0 to the strongest."""
         sigma = strongest * place
-        clean = photo[:TILE_PX, :TILE_PX]
+        clean = cut_or_mirrored(photo, tile_px)
         level = np.full((1, 1, 1, 1), sigma / PICTURE_PEAK, np.float32)
         noisy = add_noise(clean, sigma, (1, seed), clip=False)
         return {"picture": noisy[None], "sigma": level}
@@ -77,32 +98,31 @@ def denoise_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
         trained,
         record,
         Purpose(
-            "Takes Gaussian noise out of photographs, at a depth of your choice",
-            loop_parts(trained.network, TILE_PX, strongest),
-            TILE_PX,
+            summary,
+            loop_parts(trained.network, tile_px, strongest),
+            tile_px,
             tile,
             Denoising(Noise(SIGMA), Interval(0.0, strongest)),
             f"sigma {SIGMA:g}, published protocol",
             f"with Gaussian noise of sigma 0 to {strongest:g}",
-            CARD,
-            trained.network.multiple_px,
+            card,
             {"sigma": {"minimum": 0.0, "maximum": strongest}},
         ),
     )
 
 
 def loop_parts(
-    network: RepeatedNetwork, tile_px: int, sigma_max: float
+    network: RepeatedNetwork, tile_px: tuple[int, int], sigma_max: float
 ) -> tuple[EntryPoint, ...]:
     """Return the entry points that make the denoiser, still without inputs."""
-    side = tile_px // FOLD_PX
+    rows, columns = (side // FOLD_PX for side in tile_px)
     strongest = sigma_max / PICTURE_PEAK
     sigma = TensorSpec("sigma", "float32", (1, 1, 1, 1), "BYXC", 0.0, strongest, None)
     return repeated_parts(
         (Head(network), (sigma,)),
         network.body,
         (Tail(network), ()),
-        Shapes((tile_px, tile_px), (side, side, network.head.out_channels), 1),
+        Shapes(tile_px, (rows, columns, network.head.out_channels), 1),
     )
 
 
@@ -130,4 +150,30 @@ code is Apache-2.0.
 Made for Gaussian noise that is independent from pixel to pixel. Noise that a camera
 has already smoothed or compressed is correlated and is taken out only in part.
 Photographs of 481×321 pixels were trained on; text and drawings were not.
+"""
+
+LIVE_CARD = """\
+# denoise-live
+
+Takes Gaussian noise out of a camera's frames, fast: 640×480 pixels in one run. It is
+the network of `denoise` with fewer channels, trained for the shallow depths; one
+residual block of two 3×3 convolutions runs 1, 2 or 4 times at half resolution with the
+same weights.
+
+## Input and output
+
+A picture in 0–1 plus noise, float32, and the noise's standard deviation; out comes the
+picture in 0–1. The noise level is an input: name the sigma that the camera has
+(`--sigma`, in units of 255, 0 to 55).
+
+## Training data and licence
+
+BSDS500 (Berkeley), 400 photographs; the 68 of the CBSD68 test set are not among them.
+That data is for non-commercial research and education, and so are these weights. The
+code is Apache-2.0.
+
+## Limits
+
+Those of `denoise`, which gives better pictures in more time. Each frame is taken by
+itself: what the frames around it show is not used.
 """

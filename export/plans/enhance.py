@@ -88,13 +88,12 @@ def enhance_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
         Purpose(
             "Gives dark photographs light, at a depth and strength of your choice",
             enhancer_parts(trained.network, TILE_PX),
-            TILE_PX,
+            (TILE_PX, TILE_PX),
             _dark_tile,
             Exposing(),
             "unknown gain, gamma and noise",
             "darkened, brightened and with noise",
             CARD,
-            trained.network.multiple_px,
             {
                 "tones": list(TONE_LEVELS),
                 "strength": {"minimum": 0.0, "maximum": 1.0},

@@ -83,13 +83,12 @@ def looks_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
             "Gives photographs one of several looks, at a depth and strength of your"
             " choice",
             looker_parts(network, TILE_PX),
-            TILE_PX,
+            (TILE_PX, TILE_PX),
             partial(_tile, list(LOOKS)),
             Styling(next(iter(LOOKS))),
             f"{next(iter(LOOKS))}, beside OpenCV's operator",
             f"as OpenCV's operators make them: {', '.join(LOOKS)}",
             CARD,
-            trained.network.multiple_px,
             {"strength": {"minimum": 0.0, "maximum": 1.0}, "looks": list(LOOKS)},
         ),
     )

@@ -60,6 +60,8 @@ class Step(nn.Module):
         scale = mixed_last(F.embedding(position, block.scale), look)
         bias = mixed_last(F.embedding(position, block.bias), look)
         branch = F.relu(convolve(block.first, stream) + bias)
+        for convolution in block.between:
+            branch = F.relu(convolve(convolution, branch))
         return (stream * scale + convolve(block.second, branch),)
 
 
@@ -79,16 +81,25 @@ def folded_last(picture: Tensor, n: int = FOLD_PX) -> Tensor:
     """
     batch, y, x, channels = picture.shape
     folded = picture.reshape(batch, y // n, n, x // n, n, channels)
-    folded = folded.permute(0, 1, 3, 5, 2, 4)  # (B, Y/n, X/n, C, n, n)
+    folded = folded.permute(0, 1, 3, 2, 4, 5)  # (B, Y/n, X/n, n, n, C)
     return folded.reshape(batch, y // n, x // n, channels * n * n)
 
 
 def unfolded_last(folded: Tensor, channels: int, n: int = FOLD_PX) -> Tensor:
     """Return (B, Y, X, C) of its phases, (B, Y/n, X/n, n²C)."""
     batch, y, x, _ = folded.shape
-    picture = folded.reshape(batch, y, x, channels, n, n)
-    picture = picture.permute(0, 1, 4, 2, 5, 3)  # (B, Y/n, n, X/n, n, C)
+    picture = folded.reshape(batch, y, x, n, n, channels)
+    picture = picture.permute(0, 1, 3, 2, 4, 5)  # (B, Y/n, n, X/n, n, C)
     return picture.reshape(batch, y * n, x * n, channels)
+
+
+def cut_or_mirrored(
+    photo: NDArray[np.uint8], tile_px: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return a photograph's first rows and columns, mirrored where there are fewer."""
+    cut = photo[: tile_px[0], : tile_px[1]]
+    missing = [(0, n - has) for n, has in zip(tile_px, cut.shape[:2], strict=True)]
+    return np.pad(cut, (*missing, (0, 0)), "symmetric")
 
 
 def with_maps(folded: Tensor, *told: Tensor) -> Tensor:
@@ -105,7 +116,7 @@ def stream_of(head: nn.Conv2d, read: Tensor) -> tuple[Tensor]:
     return (h.permute(0, 2, 3, 1),)
 
 
-def convolve(convolution: nn.Conv2d, h: Tensor) -> Tensor:
+def convolve(convolution: nn.Module, h: Tensor) -> Tensor:
     """Return a convolution's result; both are (B, Y, X, C)."""
     out: Tensor = convolution(h.permute(0, 3, 1, 2))
     return out.permute(0, 2, 3, 1)
@@ -171,8 +182,8 @@ class Purpose:
 
     summary: str
     parts: tuple[EntryPoint, ...]
-    tile_px: int
-    """Side of the square that one run takes."""
+    tile_px: tuple[int, int]
+    """Rows and columns of what one run takes."""
     tile: Callable[[NDArray[np.uint8], float, int], Arrays]
     """Makes inputs of a photograph, of a place in 0–1 within the set, and of a seed."""
     problem: Problem
@@ -181,8 +192,6 @@ class Purpose:
     trained_on: str
     """What was done to the photographs."""
     card: str
-    multiple_px: int
-    """What a picture's sides are padded to multiples of."""
     offers: Mapping[str, Any]
     """Of `picture` in bundle.json: sigma, tones, strength and looks where there are."""
 
@@ -218,8 +227,8 @@ def repeated_plan(
             "depths": list(recipe.depths),
             "states": [],
             "picture": {
-                "tile_px": [purpose.tile_px, purpose.tile_px],
-                "multiple_px": purpose.multiple_px,
+                "tile_px": list(purpose.tile_px),
+                "multiple_px": network.multiple_px,
                 "radius_px": {
                     str(depth): network.receptive_radius_px(depth)
                     for depth in recipe.depths

@@ -66,13 +66,12 @@ def superres_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
         Purpose(
             "Doubles the size of photographs, at a depth of your choice",
             upscaler_parts(trained.network, TILE_PX),
-            TILE_PX,
+            (TILE_PX, TILE_PX),
             _small_tile,
             Enlarging(),
             "PSNR of Y, twice the size",
             "halved by bicubic reduction",
             CARD,
-            trained.network.multiple_px,
             {},
         ),
     )

@@ -13,11 +13,11 @@ from edge_runtime.pictures import PICTURE_PEAK
 from export.dial import run_modules
 from export.plan import Plan, source_facts, source_weights, weights_sha256
 from export.plans import plan_of
-from export.plans.denoise import loop_parts
+from export.plans.denoise import PHOTO_TILE_PX, loop_parts
 from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from export.plans.enhance import enhancer_parts
 from export.plans.looks import looker_parts
-from export.plans.repeated import N_CALIBRATION, TILE_PX, repeated_loop
+from export.plans.repeated import N_CALIBRATION, repeated_loop
 from export.plans.superres import upscaler_parts
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
@@ -69,7 +69,7 @@ def test_the_loop_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) 
     picture = 2.0 * torch.rand(1, 16, 16, 3) - 0.5
     sigma = torch.full((1, 1, 1, 1), 0.1)
     loop = repeated_loop(DEPTHS)
-    parts = loop_parts(denoiser, tile_px=16, sigma_max=55.0)
+    parts = loop_parts(denoiser, tile_px=(16, 16), sigma_max=55.0)
     asked = {"picture": picture.numpy(), "sigma": sigma.numpy()}
 
     with torch.no_grad():
@@ -211,7 +211,7 @@ def test_denoise_calibrates_on_every_noise_level(denoise_plan: Plan) -> None:
     np.testing.assert_allclose(
         np.linspace(0.0, 55.0 / PICTURE_PEAK, N_CALIBRATION), levels, rtol=1e-6
     )
-    assert (1, TILE_PX, TILE_PX, 3) == denoise_plan.entry_points[0].calibration[0][
+    assert (1, *PHOTO_TILE_PX, 3) == denoise_plan.entry_points[0].calibration[0][
         "picture"
     ].shape
 

@@ -69,7 +69,7 @@ def denoiser_plan(
     """Return a plan like `denoise`, on noise instead of photographs."""
     network = network or denoiser(depths)
     loop = Loop("head", "step", "tail", "stream", "position", "exit", depths)
-    parts = loop_parts(network, TILE_PX, sigma_max=55.0)
+    parts = loop_parts(network, (TILE_PX, TILE_PX), sigma_max=55.0)
     plan = _plan(
         network,
         AtDepth(network, max(depths)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from training.recipe import Recipe
-from training.recipes.denoise import DenoiseRecipe
+from training.recipes.denoise import DenoiseLiveRecipe, DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
 from training.recipes.enhance import EnhanceRecipe
 from training.recipes.looks import LooksRecipe
@@ -23,6 +23,7 @@ class Offer(NamedTuple):
 
 RECIPES = {
     "denoise": Offer(DenoiseRecipe, "training.tasks.denoise:DenoiseTask"),
+    "denoise-live": Offer(DenoiseLiveRecipe, "training.tasks.denoise:DenoiseTask"),
     "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),
     "enhance": Offer(EnhanceRecipe, "training.tasks.enhance:EnhanceTask"),
     "looks": Offer(LooksRecipe, "training.tasks.looks:LooksTask"),

@@ -28,13 +28,33 @@ class DenoiseRecipe(RepeatedRecipe):
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
     """Noise of the held-out photographs, in units of 255."""
+    gray: float = 0.1
+    """Part of the examples that are gray: the noise is the same in all colours."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         limit(self, sigma_max=(0.1, PICTURE_PEAK), validate_sigma=(0, self.sigma_max))
+        limit(self, gray=(0, 1))
 
     def network(self) -> Denoiser:
         """Return the network that these settings describe, with fresh weights."""
         from training.denoiser import Denoiser
 
-        return Denoiser(self.channels, self.depths, rounding=self.quantize_aware)
+        return Denoiser(
+            self.channels,
+            self.depths,
+            n_convolutions=self.convolutions,
+            rounding=self.quantize_aware,
+        )
+
+
+@dataclass(frozen=True)
+class DenoiseLiveRecipe(DenoiseRecipe):
+    """Take Gaussian noise out of a camera's frames, fast."""
+
+    steps: int = 10_000
+    channels: int = 32
+    muon_rate: float = 0.004
+    convolutions: int = 4
+    depths: tuple[int, ...] = (1, 2, 3)
+    depth_weights: tuple[float, ...] = (1.0, 0.2, 0.2)

@@ -40,4 +40,9 @@ class EnhanceRecipe(RepeatedRecipe):
         """Return the network that these settings describe, with fresh weights."""
         from training.enhancer import Enhancer
 
-        return Enhancer(self.channels, self.depths, rounding=self.quantize_aware)
+        return Enhancer(
+            self.channels,
+            self.depths,
+            n_convolutions=self.convolutions,
+            rounding=self.quantize_aware,
+        )

@@ -36,5 +36,9 @@ class LooksRecipe(RepeatedRecipe):
         from training.looker import Looker
 
         return Looker(
-            self.channels, self.depths, len(LOOKS), rounding=self.quantize_aware
+            self.channels,
+            self.depths,
+            len(LOOKS),
+            n_convolutions=self.convolutions,
+            rounding=self.quantize_aware,
         )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # settings are checked before torch is imported
     from training.repeated import RepeatedNetwork
 
 MAX_DEPTH = 64
+MAX_CONVOLUTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class RepeatedRecipe(Recipe):
     muon_rate: float = 0.004
     channels: int = 48
     """Width of the network."""
+    convolutions: int = 2
+    """In the block. Of two, with a head and a tail that are linear, one run has a
+    single ReLU: three were 0.9 dB better at depth 1 (24 channels against 32)."""
     depths: tuple[int, ...] = (1, 2, 4, 8)
     """Depths on offer; the deepest comes last."""
     depth_weights: tuple[float, ...] = (0.02, 0.12, 0.03, 1.0)
@@ -37,6 +41,7 @@ class RepeatedRecipe(Recipe):
         limit(
             self,
             channels=(1, 4096),
+            convolutions=(2, MAX_CONVOLUTIONS),
             depths=(1, MAX_DEPTH),
             depth_weights=(0, 1e6),
             patch_px=(2, 4096),

@@ -32,4 +32,9 @@ class SuperresRecipe(RepeatedRecipe):
         """Return the network that these settings describe, with fresh weights."""
         from training.upscaler import Upscaler
 
-        return Upscaler(self.channels, self.depths, rounding=self.quantize_aware)
+        return Upscaler(
+            self.channels,
+            self.depths,
+            n_convolutions=self.convolutions,
+            rounding=self.quantize_aware,
+        )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_runtime.pictures import PICTURE_PEAK, add_noise, to_float
+from training.luma import LUMA
 from training.recipes.denoise import DenoiseRecipe
 from training.tasks.photos import (
     PhotoTask,
@@ -30,6 +31,8 @@ class DenoiseTask(PhotoTask):
         sigma = np.float32(rng.uniform(0.0, self.recipe.sigma_max) / PICTURE_PEAK)
         clean = channels_first(to_float(patch))
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
+        if rng.random() < self.recipe.gray:
+            clean, noise = grayed(clean), noise[:1]
         return {"noisy": clean + noise * sigma, "sigma": _level(sigma), "clean": clean}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -43,6 +46,12 @@ class DenoiseTask(PhotoTask):
         clean = crop_even(photo)
         noisy = add_noise(clean, sigma, (self.recipe.seed, index), clip=False)
         return (channels_first(noisy), _level(sigma / PICTURE_PEAK)), clean
+
+
+def grayed(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the brightness of a picture in all of its colours, both (3, Y, X)."""
+    brightness = np.tensordot(np.array(LUMA, np.float32), picture, axes=1)
+    return np.repeat(brightness[np.newaxis], len(picture), axis=0)
 
 
 def _level(sigma: float | np.floating[Any]) -> NDArray[np.float32]:

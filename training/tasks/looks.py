@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from edge_runtime.pictures import to_float
 from training.looker import FOLD_PX
-from training.looks import LOOKS, require, told_look
+from training.looks import LOOKS, told_look
+from training.opencv import require
 from training.recipes.looks import LooksRecipe
 from training.tasks.photos import (
     PhotoTask,

@@ -30,7 +30,7 @@ class PhotoTask(Task):
     gentle = ("body.bias",)
     """At the full rate, Adam drives the biases of later steps so far below zero that
     their ReLUs close before the shared kernels are of use to them."""
-    kernels = ("body.first", "body.second")
+    kernels = ("body.first", "body.between", "body.second")
 
     def __init__(self, recipe: RepeatedRecipe, data: Path | None) -> None:
         self.recipe = recipe

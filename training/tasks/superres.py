@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edge_runtime.errors import DataError
 from edge_runtime.pictures import to_float
-from training.luma import luma_psnr_db
+from training.luma import LUMA, luma_psnr_db
 from training.recipes.superres import SuperresRecipe
 from training.scaling import crop_to_scale, halved, resized
 from training.tasks.photos import (
@@ -21,7 +21,6 @@ from training.tasks.photos import (
     log_error,
     random_square,
 )
-from training.upscaler import LUMA
 
 
 class SuperresTask(PhotoTask):
