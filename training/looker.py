@@ -70,5 +70,6 @@ class Looker(RepeatedNetwork):
 
     def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
         look, strength = told
-        styled = unfold(made, FOLD_PX) + picture * mixed(self.kept, look)
-        return picture + strength * (styled - picture)
+        # picture + strength · (unfolded + kept · picture − picture), in fewer passes
+        kept = 1.0 + strength * (mixed(self.kept, look) - 1.0)
+        return picture * kept + unfold(made * strength, FOLD_PX)

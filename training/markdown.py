@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edge_runtime.errors import DataError
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -15,3 +18,19 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """
     marks = ["---"] * len(head)
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, marks, *lines])
+
+
+def same(rows: Sequence[Mapping[str, Any]], *keys: str) -> list[Any]:
+    """Return the value that all rows have under each key.
+
+    Raises DataError where they differ.
+    """
+    for key in keys:
+        if len({row[key] for row in rows}) != 1:
+            raise DataError(f"results: rows differ in {key!r}, expected one value")
+    return [rows[0][key] for key in keys]
+
+
+def decibel(value: float | None) -> str:
+    """Return a PSNR as tables show it; None is that of equal pictures."""
+    return "no difference" if value is None else f"{value:.2f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -35,6 +37,18 @@ def library() -> Any:
     from edge_runtime.live import opencv  # the one file that imports the package
 
     return vars(opencv)["cv2"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have OpenCV compute on one thread meanwhile."""
+    cv2 = library()
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def non_local_means(

@@ -11,11 +11,20 @@ from typing import Any
 from edge_runtime.device import NOT_MEASURED, Device
 from edge_runtime.errors import DataError
 from training.dial_figures import budget_lines, dial_tables
-from training.markdown import table
+from training.markdown import decibel, table
+from training.picture_tables import (
+    HEADLINE_SIGMA,
+    denoise_table,
+    enhance_table,
+    gray_table,
+    looks_table,
+    peers_table,
+    superres_table,
+)
+from training.speed_figures import speed_tables
 
 BYTES_PER_KB = 10**3
 BYTES_PER_MB = 10**6
-HEADLINE_SIGMA = 25.0
 UNSEEN = "free-spoken-digit, unseen speaker"
 """The headline set of recordings."""
 
@@ -108,73 +117,8 @@ def _score(row: Mapping[str, Any]) -> str:
     if "wer" in row:
         return f"{row['wer']:.2%} word errors"
     if "psnr_db" in row:
-        return f"{_decibel(row['psnr_db'])} dB, depth {row['depth']}"
+        return f"{decibel(row['psnr_db'])} dB, depth {row['depth']}"
     return ""
-
-
-def _denoise(rows: Rows, _: Results) -> str:
-    sigmas = sorted({row["sigma"] for row in rows})
-    cases: dict[tuple[Any, ...], dict[float, Mapping[str, Any]]] = {}
-    noisy: dict[float, Mapping[str, Any]] = {}
-    for row in rows:
-        case = (row["engine"], row["engine_version"], row["precision"], row["depth"])
-        cases.setdefault(case, {})[row["sigma"]] = row
-        noisy[row["sigma"]] = row
-    head = ["engine", "version", "precision", "depth"]
-    head += [f"{what} σ {sigma:g}" for what in ("PSNR", "SSIM") for sigma in sigmas]
-    lines = [
-        [*map(str, case)]
-        + [_decibel(found[s]["psnr_db"]) if s in found else "–" for s in sigmas]
-        + [f"{found[s]['ssim']:.4f}" if s in found else "–" for s in sigmas]
-        for case, found in cases.items()
-    ]
-    unfiltered = ["the noisy picture", "", "", ""]
-    unfiltered += [_decibel(noisy[sigma]["noisy_psnr_db"]) for sigma in sigmas]
-    lines.append([*unfiltered, *("" for _ in sigmas)])
-    (protocol, n_pictures, data) = _same(rows, "protocol", "n_pictures", "data")
-    said = (
-        f"Mean PSNR (dB) and SSIM over {n_pictures} pictures ({data}), {protocol}"
-        " protocol, true sigma given, results rounded to 8 bits."
-    )
-    return f"{table(head, lines)}\n\n{said}"
-
-
-def _enhance(rows: Rows, _: Results) -> str:
-    dark = [row for row in rows if row["exposure"] == "dark"]
-    head = ["what", "engine", "precision", "depth", "PSNR", "SSIM"]
-    lines = [["the dark picture", "", "", "", _decibel(dark[0]["untouched_psnr_db"])]]
-    lines += [
-        [
-            row["peer"] or row["bundle"],
-            *(str(row.get(key, "")) for key in ("engine", "precision", "depth")),
-            _decibel(row["psnr_db"]),
-            f"{row['ssim']:.4f}",
-        ]
-        for row in sorted(dark, key=lambda row: not row["peer"])
-    ]
-    kept = table(
-        ["strength", "depth", "PSNR", "SSIM"],
-        [
-            [
-                "default" if row["strength"] is None else f"{row['strength']:g}",
-                str(row["depth"]),
-                _decibel(row["psnr_db"]),
-                f"{row['ssim']:.4f}",
-            ]
-            for row in rows
-            if row["exposure"] == "good"
-        ],
-    )
-    (n_pictures, data) = _same(rows, "n_pictures", "data")
-    return (
-        f"{table(head, [line + [''] * (len(head) - len(line)) for line in lines])}\n\n"
-        f"Mean over {n_pictures} pictures ({data}), each darkened by a gain of 1/10 to"
-        " 1/2 and a gamma of 1 to 2.5, with noise of sigma 0 to 3, stored in 8 bits; no"
-        " method is told which. The best gamma per picture is chosen with the wanted"
-        " picture in hand, as nobody can.\n\n"
-        f"{kept}\n\nWell-exposed pictures, which should stay as they are"
-        f" ({rows[0]['bundle']}, int8 on litert)."
-    )
 
 
 def _digits(rows: Rows, _: Results) -> str:
@@ -316,13 +260,22 @@ def _latency(rows: Rows, results: Results) -> str:
     return made
 
 
+QUALITIES = ("denoise", "denoise_live", "superres", "enhance", "looks", "digits")
+"""Results files that tell the quality of a bundle."""
+
 TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
-    "denoise": _denoise,
-    "enhance": _enhance,
+    "denoise": denoise_table,
+    "denoise_peers": peers_table,
+    "denoise_gray": gray_table,
+    "denoise_live": denoise_table,
+    "superres": superres_table,
+    "enhance": enhance_table,
+    "looks": looks_table,
     "digits": _digits,
     "bundles": _bundles,
     "sharing": _sharing,
     "latency": _latency,
+    "picture_speed": speed_tables,
     "dial": dial_tables,
     "frame_budget": budget_lines,
 }
@@ -332,14 +285,18 @@ TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
 def _quality(row: Mapping[str, Any], results: Results) -> str:
     """Return the quality measured with the same bundle, engine, precision and depth."""
     keys = ("bundle", "engine", "precision", "depth")
-    for name in ("denoise", "enhance", "digits"):
+    for name in QUALITIES:
         for scored in results.get(name, {"rows": ()})["rows"]:
             if any(scored.get(key) != row[key] for key in keys):
                 continue
+            if "bicubic_psnr_db" in scored:
+                return f"{decibel(scored['psnr_db'])} dB at twice the size"
+            if "look" in scored:
+                return f"{decibel(scored['psnr_db'])} dB, {scored['look']}"
             if scored.get("exposure") == "dark":
-                return f"{_decibel(scored['psnr_db'])} dB on dark pictures"
+                return f"{decibel(scored['psnr_db'])} dB on dark pictures"
             if scored.get("sigma") == HEADLINE_SIGMA:
-                return f"{_decibel(scored['psnr_db'])} dB at σ {HEADLINE_SIGMA:g}"
+                return f"{decibel(scored['psnr_db'])} dB at σ {HEADLINE_SIGMA:g}"
             if scored.get("data") == UNSEEN:
                 return f"{scored['wer']:.2%} word errors"
     return NOT_MEASURED
@@ -354,20 +311,8 @@ def _conditions(conditions: Mapping[str, Any]) -> str:
     )
 
 
-def _same(rows: Rows, *keys: str) -> list[Any]:
-    """Return the value that all rows have under each key."""
-    for key in keys:
-        if len({row[key] for row in rows}) != 1:
-            raise DataError(f"results: rows differ in {key!r}, expected one value")
-    return [rows[0][key] for key in keys]
-
-
 def _threads(n: int) -> str:
     return f"{n} thread{'s' * (n > 1)}"
-
-
-def _decibel(value: float | None) -> str:
-    return "no difference" if value is None else f"{value:.2f}"
 
 
 def _or(value: object, otherwise: str) -> str:

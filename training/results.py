@@ -30,7 +30,15 @@ from training.connected_digits import write_digit_strings, write_joined
 from training.data import data_folder
 from training.dial_figures import draw_budget
 from training.paced_run import paced_run
-from training.picture_results import denoise_rows, enhance_rows
+from training.picture_results import (
+    denoise_rows,
+    enhance_rows,
+    gray_rows,
+    live_profile_rows,
+    looks_rows,
+    peer_rows,
+    superres_rows,
+)
 from training.record import source_revision
 from training.result_rows import ENGINE, PRECISION, THREADS, Call, Row, cases_of, only
 from training.result_tables import (
@@ -58,25 +66,22 @@ ENGINES = (
     "edge_runtime/engines/*.py",
     "edge_runtime/native/shim.cpp",
 )
+PICTURES = (
+    *ENGINES,
+    "edge_runtime/image_filter.py",
+    "edge_runtime/pictures.py",
+    "training/evaluation_pictures.py",
+    "training/problems.py",
+    "training/scikit_image.py",
+)
 SOURCES = {
-    "denoise": (
-        *ENGINES,
-        "edge_runtime/image_filter.py",
-        "edge_runtime/pictures.py",
-        "training/evaluation_pictures.py",
-        "training/problems.py",
-        "training/scikit_image.py",
-    ),
-    "enhance": (
-        *ENGINES,
-        "edge_runtime/image_filter.py",
-        "edge_runtime/pictures.py",
-        "edge_runtime/tones.py",
-        "training/evaluation_pictures.py",
-        "training/exposure.py",
-        "training/problems.py",
-        "training/scikit_image.py",
-    ),
+    "denoise": PICTURES,
+    "denoise_peers": (*PICTURES, "training/cbm3d.py", "training/opencv.py"),
+    "denoise_gray": PICTURES,
+    "denoise_live": PICTURES,
+    "superres": (*PICTURES, "training/luma.py", "training/scaling.py"),
+    "enhance": (*PICTURES, "edge_runtime/tones.py", "training/exposure.py"),
+    "looks": (*PICTURES, "training/looks.py", "training/opencv.py"),
     "digits": (
         *ENGINES,
         "edge_runtime/audio.py",
@@ -109,6 +114,14 @@ SOURCES = {
         "export/tflite_rewrite.py",
         "export/to_*.py",
         "export/trace.py",
+    ),
+    "picture_speed": (
+        *ENGINES,
+        "edge_runtime/image_filter.py",
+        "export/picture_speed.py",
+        "training/cbm3d.py",
+        "training/looks.py",
+        "training/opencv.py",
     ),
     "dial": (
         *ENGINES,
@@ -150,17 +163,26 @@ SOURCES = {
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 
+SHIPPED = ("denoise", "denoise_live", "superres", "enhance", "looks", "digits")
+"""The ready-made bundles, by their names in Setup."""
+
 BUNDLES = {
     "denoise": ("denoise",),
+    "denoise_peers": ("denoise",),
+    "denoise_gray": ("denoise",),
+    "denoise_live": ("denoise_live",),
+    "superres": ("superres",),
     "enhance": ("enhance",),
+    "looks": ("looks",),
     "digits": ("digits",),
-    "bundles": ("denoise", "enhance", "digits"),
+    "bundles": SHIPPED,
     "sharing": (),
+    "picture_speed": ("denoise", "denoise_live", "looks"),
     "dial": (),
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
     "live": ("denoise",),
-    "latency": ("denoise", "digits"),
+    "latency": SHIPPED,
 }
 """Results file to the bundles that it tells of."""
 
@@ -195,6 +217,11 @@ def measure_dial() -> Row:
     return _json_of("export.dial_results")
 
 
+def measure_speed() -> Row:
+    """Return the picture filters' speed beside others'; likewise."""
+    return _json_of("export.picture_speed")
+
+
 def call_tiedge(*arguments: str) -> Row:
     """Return what `tiedge ARGUMENTS --json` prints; its progress goes to stderr."""
     return _json_of("tiedge", *arguments, "--json")
@@ -221,10 +248,15 @@ class Setup:
 
     denoise: str = "denoise"
     """Bundle, by name or path."""
+    denoise_live: str = "denoise-live"
+    superres: str = "superres"
     enhance: str = "enhance"
+    looks: str = "looks"
     digits: str = "digits"
     photos: str = "photos/test_CBSD68.txt"
-    """In the data folder, as are the two that follow."""
+    """In the data folder, as are all that follow."""
+    small_photos: str = "photos/Set5"
+    gray: tuple[str, ...] = ("photos/BSD68", "photos/Set12")
     speech: str = "speech/free-spoken-digit"
     strings: str = "speech/speechocean762"
     sigmas: tuple[float, ...] = (15.0, 25.0, 50.0)
@@ -235,6 +267,8 @@ class Setup:
     """Gives the comparison with the plain exporters."""
     dial: Callable[[], Row] = field(default=measure_dial)
     """Gives the dial beside unrolled graphs."""
+    speed: Callable[[], Row] = field(default=measure_speed)
+    """Gives the picture filters' speed beside others'."""
     paced_seconds: float = 24.0
     """How long a pace is held; in the middle third another program computes."""
     root: Path = ROOT
@@ -335,8 +369,8 @@ def _digits(setup: Setup, call: Call) -> Iterator[Row]:
 
 
 def _bundles(setup: Setup, _: Call) -> Iterator[Row]:
-    for name in (setup.denoise, setup.enhance, setup.digits):
-        for model in find_bundle(name).models:
+    for name in SHIPPED:
+        for model in find_bundle(getattr(setup, name)).models:
             sharing = model.sharing
             yield {
                 "file": model.path.name,
@@ -354,13 +388,18 @@ def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
 
 def _latency(setup: Setup, call: Call) -> Iterator[Row]:
     long_enough = ("--runs", str(setup.runs), "--seconds", f"{setup.seconds:g}")
-    for name in (setup.denoise, setup.digits):
-        found = call("bench", name, "--all", *long_enough, "--threads", str(THREADS))
+    for name in SHIPPED:
+        bundle = getattr(setup, name)
+        found = call("bench", bundle, "--all", *long_enough, "--threads", str(THREADS))
         yield from ({"bundle": found["bundle"], **row} for row in found["rows"])
 
 
 def _dial(setup: Setup, _: Call) -> Iterator[Row]:
     yield from setup.dial()["rows"]
+
+
+def _picture_speed(setup: Setup, _: Call) -> Iterator[Row]:
+    yield from setup.speed()["rows"]
 
 
 def _frame_budget(setup: Setup, _: Call) -> Iterator[Row]:
@@ -384,11 +423,17 @@ def _frame_budget(setup: Setup, _: Call) -> Iterator[Row]:
 
 MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
     "denoise": denoise_rows,
+    "denoise_peers": peer_rows,
+    "denoise_gray": gray_rows,
+    "denoise_live": live_profile_rows,
+    "superres": superres_rows,
     "enhance": enhance_rows,
+    "looks": looks_rows,
     "digits": _digits,
     "bundles": _bundles,
     "sharing": _sharing,
     "latency": _latency,
+    "picture_speed": _picture_speed,
     "dial": _dial,
     "frame_budget": _frame_budget,
 }

@@ -67,9 +67,9 @@ class Tail(nn.Module):
         """Return the picture, (1, Y, X, 3); exit, (1,), tells the depth."""
         read = stream * mixed_last(self.gain[None], look)
         made = convolve(self.tail, read) + F.embedding(exit, self.bias)
-        styled = unfolded_last(made, N_COLOURS, FOLD_PX)
-        styled = styled + picture * mixed_last(self.kept[None], look)
-        return ((picture + strength * (styled - picture)).clamp(0.0, 1.0),)
+        kept = 1.0 + strength * (mixed_last(self.kept[None], look) - 1.0)
+        change = unfolded_last(made * strength, N_COLOURS, FOLD_PX)
+        return ((picture * kept + change).clamp(0.0, 1.0),)
 
 
 def looks_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import DataError, SettingError
+from edge_runtime.errors import DataError, SettingError, missing_package
 from edge_runtime.image_filter import SIGMA
 from edge_runtime.options import Parser, add_engine_options, print_json
 from edge_runtime.pictures import list_pictures
@@ -43,8 +44,15 @@ SPEECH = Path("speech/free-spoken-digit/transcripts.tsv")
 
 NOISE_ONLY = ("sigma", "protocol", "blind")
 """Options that mean nothing where no noise is taken away."""
-PICTURES_ONLY = ("depth", *NOISE_ONLY, "exposure", "strength", "look", "beside")
+LIGHT_OR_LOOK = ("exposure", "strength", "look")
+PICTURES_ONLY = ("depth", *NOISE_ONLY, *LIGHT_OR_LOOK, "beside", "plot")
 """Options that mean nothing for speech."""
+
+SAME_FOR_LOOKS = (
+    *("bundle", "engine", "engine_version", "precision", "threads"),
+    *("depth", "data", "strength", "n_pictures", "untouched_psnr_db"),
+)
+"""What one object says of all looks together."""
 
 EPILOG = """\
 WHAT is a ready-made bundle's name, a bundle's folder, or a checkpoint's folder, which
@@ -64,31 +72,60 @@ def run(arguments: Sequence[str]) -> int:
     # os.path, for Path.exists raises where a name is too long to be one.
     if options.data is not None and not os.path.exists(options.data):  # noqa: PTH110
         raise DataError(f"{options.data}: no such data; name yours with --data")
+    if options.plot is not None:
+        _check_plot(options.plot)
     choice = Choice(options.what, options.engine, options.precision, options.threads)
     with open_subject(choice) as subject:
-        if isinstance(subject.work, PictureWork):
-            result = _pictures(subject, subject.work, options, where)
+        work = subject.work
+        if isinstance(work, PictureWork):
+            looks = work.looks if options.look is None else ()
+            results = [
+                _pictures(subject, work, options, look, where)
+                for look in looks or (options.look,)
+            ]
         else:
-            result = _speech(subject, subject.work, options, where)
+            results = [_speech(subject, work, options, where)]
+    if options.plot is not None:
+        _draw(results, options.plot)
     if options.json:
-        print_json(result)
+        print_json(results[0] if len(results) == 1 else _all_looks(results))
     else:
-        for line in _mistakes(result):
+        for line in _mistakes(results[0]):
             print(line, file=sys.stderr)
-        print("\n".join(_summary(result)))
+        print("\n\n".join("\n".join(_summary(result)) for result in results))
     return 0
+
+
+def _all_looks(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what was found of each look as one object, a row per look and depth."""
+    return {
+        **{key: results[0][key] for key in SAME_FOR_LOOKS},
+        "rows": [row for result in results for row in _with_look(result)],
+        "beside": [
+            {"look": result["look"], **row}
+            for result in results
+            for row in result.get("beside", ())
+        ],
+    }
+
+
+def _with_look(result: dict[str, Any]) -> list[dict[str, Any]]:
+    look = {"look": result["look"]} if "look" in result else {}
+    keys = ("depth", "psnr_db", "ssim", "ms")
+    return [look | {key: row[key] for key in keys} for row in _per_depth(result)]
 
 
 def _pictures(
     subject: Subject,
     work: PictureWork,
     options: argparse.Namespace,
+    look: str | None,
     where: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    problem, photos = _problem(subject, work, options)
+    problem, photos = _problem(subject, work, options, look)
     data = data_folder() / photos if options.data is None else options.data
     depth = options.depth or work.depths[-1]
-    result = evaluate_pictures(
+    found = evaluate_pictures(
         work,
         list_clean(data, where),
         work.depths if depth == ALL_DEPTHS else (depth,),
@@ -100,12 +137,39 @@ def _pictures(
         "depth": work.depths[-1] if depth == ALL_DEPTHS else depth,
         "data": str(data),
         **problem.conditions,
-        **result,
+        **found,
     }
 
 
+def _check_plot(path: Path) -> None:
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise SettingError(
+            f"--plot {path}: expected a file ending in .png, in a folder that is there"
+        )
+    if find_spec("matplotlib") is None:
+        raise missing_package("matplotlib", "evaluate")
+
+
+def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw quality over time as PNG, beside peers where they were measured."""
+    # Imported here: measuring needs no matplotlib.
+    from training.quality_plot import draw_quality
+
+    rows = [row for result in results for row in _with_look(result)]
+    beside = [row for result in results for row in result.get("beside", ())]
+    draw_quality(results[0]["bundle"], rows, beside, path)
+
+
+def _per_depth(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of depths; of one depth, the rows are pictures."""
+    return [row for row in result["rows"] if "path" not in row] or [result]
+
+
 def _problem(
-    subject: Subject, work: PictureWork, options: argparse.Namespace
+    subject: Subject,
+    work: PictureWork,
+    options: argparse.Namespace,
+    look: str | None,
 ) -> tuple[Problem, Path]:
     """Return what the network is for, and the usual pictures to measure it on."""
     name = subject.name
@@ -126,7 +190,8 @@ def _problem(
         )
         return Denoising(noise, work.sigma), PHOTOS
     if work.looks:
-        return Styling(options.look or work.looks[0], options.strength), PHOTOS
+        assert look is not None  # the one asked for, or one of all
+        return Styling(look, options.strength), PHOTOS
     if work.strength is not None:
         exposure = options.exposure or KINDS[0]
         return Exposing(exposure, options.strength, options.seed), PHOTOS
@@ -235,8 +300,7 @@ def _summary(result: dict[str, Any]) -> list[str]:
         done = "twice the size, PSNR of Y"
         before = f"bicubic {_decibel(result['bicubic_psnr_db'])}"
     lines = [f"{on}), {done}, {result['n_pictures']} pictures, {before}"]
-    rows = [row for row in result["rows"] if "path" not in row] or [result]
-    lines += [f"depth {row['depth']}: {_quality(row)}" for row in rows]
+    lines += [f"depth {row['depth']}: {_quality(row)}" for row in _per_depth(result)]
     lines += [f"{row['name']}: {_quality(row)}" for row in result.get("beside", ())]
     return lines
 
@@ -293,15 +357,21 @@ def _parser() -> argparse.ArgumentParser:
         help="how much a network that gives light or a look does; default all",
     )
     parser.add_argument(
-        "--look", help="which one, of a network that has several; default its first"
+        "--look", help="which one, of a network that has several; default all"
     )
     parser.add_argument(
         "--beside",
         action="store_const",
         const=True,
-        help="measure what others do to the same pictures, too: scikit-image's"
-        " non-local means; histogram equalization, automatic gain and the best gamma;"
-        " OpenCV's operators",
+        help="measure what others do to the same pictures, too: scikit-image's and"
+        " OpenCV's non-local means; histogram equalization, automatic gain and the best"
+        " gamma; OpenCV's operators; and BM3D, if bm3d is installed (tiedge[compare])",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE.png",
+        help="draw quality over time, with --depth all for each depth",
     )
     add_engine_options(parser)
     parser.add_argument(
