@@ -49,11 +49,11 @@ class Upscaler(RepeatedNetwork):
         return picture
 
     def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
-        return enlarge(picture) + F.pixel_shuffle(made, SCALE)
+        return enlarge(picture, SCALE) + F.pixel_shuffle(made, SCALE)
 
 
-def enlarge(picture: Tensor) -> Tensor:
-    """Return (B, 3, 2Y, 2X) of (B, 3, Y, X), bilinearly."""
+def enlarge(picture: Tensor, scale: int) -> Tensor:
+    """Return (B, 3, n · Y, n · X) of (B, 3, Y, X), bilinearly."""
     return F.interpolate(
-        picture, scale_factor=SCALE, mode="bilinear", align_corners=False
+        picture, scale_factor=scale, mode="bilinear", align_corners=False
     )

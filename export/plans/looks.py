@@ -26,12 +26,11 @@ from export.plans.repeated import (
     stream_of,
     unfolded_last,
 )
-from training.looker import FOLD_PX, Looker
+from training.looker import FOLD_PX, FOLDED, GAIN, N_COLOURS, Looker
 from training.looks import LOOKS, told_look
 from training.problems import Styling
 from training.trained import TrainedRepeated
-
-N_COLOURS = 3
+from training.upscaler import enlarge
 
 
 class Head(nn.Module):
@@ -66,9 +65,12 @@ class Tail(nn.Module):
     ) -> tuple[Tensor]:
         """Return the picture, (1, Y, X, 3); exit, (1,), tells the depth."""
         read = stream * mixed_last(self.gain[None], look)
-        made = convolve(self.tail, read) + F.embedding(exit, self.bias)
+        made = (convolve(self.tail, read) + F.embedding(exit, self.bias)) * strength
+        change, gain = made.split([FOLDED, N_COLOURS], dim=3)
         kept = 1.0 + strength * (mixed_last(self.kept[None], look) - 1.0)
-        change = unfolded_last(made * strength, N_COLOURS, FOLD_PX)
+        kept = (GAIN * gain + kept).permute(0, 3, 1, 2)
+        kept = enlarge(kept, FOLD_PX).permute(0, 2, 3, 1)
+        change = unfolded_last(change, N_COLOURS, FOLD_PX)
         return ((picture * kept + change).clamp(0.0, 1.0),)
 
 

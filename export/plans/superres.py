@@ -54,7 +54,7 @@ class Tail(nn.Module):
     def forward(self, stream: Tensor, picture: Tensor, exit: Tensor) -> tuple[Tensor]:
         """Return the large picture, (1, 2Y, 2X, 3); exit, (1,), tells the depth."""
         detail = convolve(self.tail, stream) + F.embedding(exit, self.bias)
-        enlarged = enlarge(picture.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        enlarged = enlarge(picture.permute(0, 3, 1, 2), SCALE).permute(0, 2, 3, 1)
         return ((enlarged + unfolded_last(detail, 1)).clamp(0.0, 1.0),)
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import wave
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from safetensors.torch import load_file
 import tiedge
 from edge_runtime.options import usable_cores
 from edge_runtime.pictures import add_noise, psnr_db, read_picture, to_8_bits
-from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
+from tests.demo_app.hand_made_bundles import (
+    blur_bundle,
+    light_bundle,
+    spoken_tones,
+    tones_bundle,
+)
 from training import scikit_image, subject
 from training.checkpoint import save_weights
 from training.recipes.denoise import DenoiseRecipe
@@ -139,9 +145,56 @@ def test_progress_is_on_stderr_and_the_summary_on_stdout(
     assert lines[0].startswith(
         "blur (litert fp32), sigma 25 published, 4 pictures, noisy 2"
     )
-    assert ["depth 1", "depth 2", "non-local means (scikit-image)"] == [
-        line.split(":")[0] for line in lines[1:]
+    others = ["non-local means (scikit-image)", "non-local means (OpenCV)"]
+    others += ["BM3D"] * (find_spec("bm3d") is not None)
+    assert ["depth 1", "depth 2", *others] == [line.split(":")[0] for line in lines[1:]]
+
+
+def test_every_look_is_measured(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --look, all that the network has, one after another; and as a plot."""
+    light = str(light_bundle(tmp_path, ("smooth", "glow")))
+    plot = tmp_path / "plot.png"
+    asked = ("--data", photos, "--depth", "all", *QUICK)
+
+    status = call(light, *asked, "--beside", "--plot", plot)
+    lines = capsys.readouterr().out.splitlines()
+    every = measured(capsys, light, *asked)
+    one = measured(capsys, light, *asked, "--look", "glow")
+
+    assert status == 0
+    assert ["light", "depth 1", "depth 2", "smooth (OpenCV)", ""] == [
+        line.partition(" (litert")[0].split(":")[0] for line in lines[:5]
     ]
+    assert lines[5].startswith("light (litert fp32), glow, 4 pictures, untouched ")
+    assert [("smooth", 1), ("smooth", 2), ("glow", 1), ("glow", 2)] == [
+        (row["look"], row["depth"]) for row in every["rows"]
+    ]
+    assert one["look"] == "glow"
+    assert [row["psnr_db"] for row in one["rows"]] == [
+        row["psnr_db"] for row in every["rows"][2:]
+    ]
+    with Image.open(plot) as drawn:
+        assert drawn.format == "PNG"
+
+
+@pytest.mark.parametrize("name", ["plot.jpg", "nowhere/plot.png"])
+def test_a_plot_has_to_have_a_place(
+    blur: str,
+    photos: Path,
+    tmp_path: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is said before anything is measured."""
+    status = call(blur, "--data", photos, "--plot", tmp_path / name, *QUICK)
+
+    assert status == 1
+    assert capsys.readouterr().err == (
+        f"tiedge evaluate: --plot {tmp_path / name}: expected a file ending in .png,"
+        " in a folder that is there\n"
+    )
 
 
 def test_a_table_picks_pictures(
@@ -516,7 +569,7 @@ def test_a_damaged_checkpoint_is_one_line(
     ) == refused(capsys, checkpoint)
     record.write_text(json.dumps(told | {"recipe": "paint"}))
     assert (
-        f"{checkpoint}: recipe 'paint', expected one of denoise digits enhance looks"
+        f"{checkpoint}: recipe 'paint', expected one of denoise denoise-live digits enhance looks"
         " superres" == refused(capsys, checkpoint)
     )
     record.unlink()

@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 import tiedge
+from edge_runtime.bundle import find_bundle
 from edge_runtime.errors import DataError, SettingError
 from tests.demo_app.hand_made_bundles import (
     blur_bundle,
+    double_bundle,
     light_bundle,
     spoken_tones,
     tones_bundle,
@@ -104,6 +106,57 @@ DIALLED = [
 """What a dial beside unrolled graphs may be like."""
 
 
+def _network(name: str, precision: str, ms: float) -> dict[str, Any]:
+    same = {"kind": "network", "engine": "litert", "threads": 1, "size_px": [384, 384]}
+    return {**same, "name": name, "precision": precision, "p50_ms": ms}
+
+
+SPEEDS = [
+    *(
+        _network(name, precision, ms * times)
+        for name, ms in (("denoise, depth 8", 80.0), ("DnCNN", 400.0), ("FFDNet", 96.0))
+        for precision, times in (("int8", 1.0), ("fp32", 4.0))
+    ),
+    {
+        "kind": "runtime",
+        "name": "denoise, depth 8",
+        "size_px": [384, 384],
+        "engine_p50_ms": 80.0,
+        "filter_p50_ms": 84.0,
+        "part": 0.05,
+    },
+    {
+        "kind": "live",
+        "name": "denoise-live, depth 1",
+        "threads": 2,
+        "size_px": [480, 640],
+        "p50_ms": 12.5,
+        "fps": 80.0,
+    },
+    *(
+        {
+            "kind": "looks",
+            "name": "smooth",
+            "depth": depth,
+            "size_px": [1000, 1000],
+            "p50_ms": 20.0 * depth,
+            "opencv_p50_ms": 200.0,
+            "ratio": 10.0 / depth,
+        }
+        for depth in (1, 2)
+    ),
+    {
+        "kind": "cbm3d",
+        "name": "denoise, depth 8",
+        "size_px": [321, 481],
+        "p50_ms": 150.0,
+        "cbm3d_p50_ms": 21_000.0,
+        "ratio": 140.0,
+    },
+]
+"""What speeds side by side may be like."""
+
+
 def call(*arguments: str) -> dict[str, Any]:
     """Run tiedge in this process, which the hand-made fp32 bundles need no other."""
     output = io.StringIO()
@@ -123,9 +176,14 @@ def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setu
     (tmp_path / "README.md").write_text(f"Before.\n{MARKS}\nAfter.\n")
     return Setup(
         denoise=str(blur_bundle(tmp_path / "bundles")),
+        denoise_live=str(blur_bundle(tmp_path / "live")),
+        superres=str(double_bundle(tmp_path / "bundles")),
         enhance=str(light_bundle(tmp_path / "bundles")),
+        looks=str(light_bundle(tmp_path / "looks", ("smooth", "glow"))),
         digits=str(tones_bundle(tmp_path / "bundles")),
         photos="photos",
+        small_photos="photos",
+        gray=("photos",),
         speech="speech",
         strings="speech",
         sigmas=(15.0, 25.0),
@@ -134,6 +192,7 @@ def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setu
         seconds=0.0,
         compare=lambda: {"rows": COMPARED},
         dial=lambda: {"rows": DIALLED},
+        speed=lambda: {"rows": SPEEDS},
         paced_seconds=1.5,
         root=tmp_path,
     )
@@ -188,6 +247,72 @@ def test_enhance_stands_beside_its_peers(setup: Setup) -> None:
     readme = (setup.root / "README.md").read_text()
     assert "| light | litert | fp32 | 2 |" in readme
     assert "| 0 | 2 | no difference |" in readme
+
+
+def test_peers_stand_on_a_part_of_the_photographs(setup: Setup) -> None:
+    """Every fourth picture, each depth and each peer once, with time and size."""
+    rows = made(setup, "denoise_peers")["rows"]
+
+    own = [row for row in rows if not row["peer"]]
+    assert [1, 2] == [row["depth"] for row in own]
+    assert {1} == {row["n_pictures"] for row in rows}  # of four
+    assert all(row["ms"] > 0 for row in rows)
+    assert own[0]["file_bytes"] == find_bundle(setup.denoise).models[0].bytes
+    readme = (setup.root / "README.md").read_text()
+    assert "\n| blur, depth 2 | " in readme
+    assert "\n| non-local means (OpenCV) | " in readme
+
+
+def test_gray_stands_beside_published_figures(setup: Setup) -> None:
+    """A line per depth, one per paper where the set is known, one unfiltered."""
+    result = made(setup, "denoise_gray")
+    rows = [row | {"data": "photos/Set12"} for row in result["rows"]]
+
+    text = fill_tables(MARKS, {"denoise_gray": result | {"rows": rows}})
+
+    assert "| photos/Set12 | BM3D, published | 32.37 | 29.97 |" in text.splitlines()
+    assert 4 + 1 == text.count("\n| photos/Set12 | ")
+
+
+def test_superres_stands_beside_bicubic(setup: Setup) -> None:
+    """What bicubic reaches in the same run checks the protocol."""
+    rows = made(setup, "superres")["rows"]
+
+    (row,) = rows
+    assert 2 == row["scale"]
+    line = f"| bicubic |  |  |  | {row['bicubic_psnr_db']:.2f} |  |"
+    assert line in (setup.root / "README.md").read_text().splitlines()
+
+
+def test_each_look_stands_beside_its_operator(setup: Setup) -> None:
+    """A line per look with every depth, nothing done, and both times."""
+    rows = made(setup, "looks")["rows"]
+
+    assert [("smooth", 1), ("smooth", 2), ("glow", 1), ("glow", 2)] == [
+        (row["look"], row["depth"]) for row in rows if not row["peer"]
+    ]
+    assert ["smooth (OpenCV)", "glow (OpenCV)"] == [
+        row["peer"] for row in rows if row["peer"]
+    ]
+    lines = (setup.root / "README.md").read_text().splitlines()
+    (glow,) = (line for line in lines if line.startswith("| glow | "))
+    assert f"{rows[-2]['psnr_db']:.2f}" in glow
+
+
+def test_speeds_are_told_as_ratios(setup: Setup) -> None:
+    """Each comparison has its table or line."""
+    made(setup, "picture_speed")
+
+    written = (setup.root / "README.md").read_text()
+    for line in (
+        "| denoise, depth 8 | 80.0 | 320.0 | 4.0 | 5.0 | 1.2 |",
+        "| denoise, depth 8 | 384×384 | 80.0 | 84.0 | 5.0% |",
+        "| denoise-live, depth 1 | 640×480 | 2 | 12.5 | 80 |",
+        "| smooth | 200 | 20 | 40 | 10.0 | 5.0 |",
+        "CBM3D takes 21.0 s for a picture of 481×321, denoise, depth 8 150 ms: 140"
+        " times faster.",
+    ):
+        assert line in written.splitlines()
 
 
 def test_digits_have_the_unseen_speaker_and_strings(setup: Setup) -> None:
@@ -360,9 +485,10 @@ def test_sources_tell_stale_results(setup: Setup, tmp_path: Path) -> None:
     after = {name: sources_sha256(name, setup) for name in TABLES}
 
     assert before == again
-    assert {"denoise", "bundles", "latency", "frame_budget"} == {
-        name for name in TABLES if before[name] != after[name]
-    }
+    assert {
+        *("denoise", "denoise_peers", "denoise_gray", "bundles", "latency"),
+        *("frame_budget", "picture_speed"),
+    } == {name for name in TABLES if before[name] != after[name]}
 
 
 def test_the_command_is_called_as_users_do(setup: Setup) -> None:

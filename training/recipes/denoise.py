@@ -53,8 +53,9 @@ class DenoiseLiveRecipe(DenoiseRecipe):
     """Take Gaussian noise out of a camera's frames, fast."""
 
     steps: int = 10_000
-    channels: int = 32
-    muon_rate: float = 0.004
-    convolutions: int = 4
+    channels: int = 16
+    convolutions: int = 8
     depths: tuple[int, ...] = (1, 2, 3)
     depth_weights: tuple[float, ...] = (1.0, 0.2, 0.2)
+    muon_rate: float = 0.004
+    patch_px: int = 96
