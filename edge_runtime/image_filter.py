@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -113,7 +113,9 @@ class ImageFilter:
         _check_picture(picture)
         n_rows, n_columns, _ = picture.shape
         scale = self.spec.scale
-        bands = self.bands(
+        result = np.empty((n_rows * scale, n_columns * scale, N_CHANNELS), np.float32)
+        start = 0
+        for band in self.bands(
             lambda start, stop: picture[start:stop],
             n_rows,
             n_columns,
@@ -121,13 +123,7 @@ class ImageFilter:
             depth,
             strength=strength,
             look=look,
-        )
-        first = next(bands)
-        if len(first) == n_rows * scale:
-            return np.ascontiguousarray(first)
-        result = np.empty((n_rows * scale, n_columns * scale, N_CHANNELS), np.float32)
-        start = 0
-        for band in chain([first], bands):
+        ):
             result[start : start + len(band)] = band
             start += len(band)
         return result
@@ -160,24 +156,10 @@ class ImageFilter:
             tones = tones_by_rows(read, n_rows, n_columns, self.spec.tones)
             controls["tones"] = tones[None, None, None]
         scale = self.spec.scale
-        rows, columns = (
-            self._spans(axis, length, depth)
-            for axis, length in enumerate((n_rows, n_columns))
-        )
-
-        def run(strip: NDArray[Any], row: Span, column: Span) -> NDArray[np.float32]:
-            tile = self._cut(strip, column.start)
-            inputs = {"picture": tile[np.newaxis], **controls}
-            (made,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
-            kept: NDArray[np.float32] = made[row.in_tile(scale), column.in_tile(scale)]
-            return kept
-
-        if len(rows) == len(columns) == 1:  # a frame of a camera, which is not copied
-            yield run(read(0, n_rows), rows[0], columns[0])
-            return
+        columns = self._spans(1, n_columns, depth)
         strip = read(0, 0)  # (y, X, 3), the rows under one row of tiles
         top = 0
-        for row in rows:
+        for row in self._spans(0, n_rows, depth):
             stop = min(row.start + self.spec.tile_px[0], n_rows)
             fresh = read(top + len(strip), stop)
             strip, top = np.concatenate([strip[row.start - top :], fresh]), row.start
@@ -185,7 +167,10 @@ class ImageFilter:
             size = (kept.stop - kept.start, n_columns * scale, N_CHANNELS)
             band = np.empty(size, np.float32)
             for column in columns:
-                band[:, column.in_picture(scale)] = run(strip, row, column)
+                tile = self._cut(strip, column.start)
+                inputs = {"picture": tile[np.newaxis], **controls}
+                (made,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
+                band[:, column.in_picture(scale)] = made[kept, column.in_tile(scale)]
             yield band
 
     def n_tiles(self, n_rows: int, n_columns: int, depth: int) -> int:

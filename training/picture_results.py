@@ -57,7 +57,7 @@ def _noise(
     for sigma in sigmas:
         found = call(*asked, "--sigma", f"{sigma:g}", "--depth", "all")
         same = only(found, f"{CASE} sigma protocol seed n_pictures noisy_psnr_db")
-        for row in found["rows"]:
+        for row in _per_depth(found):
             yield same | {"data": data} | only(row, FIGURES)
 
 
@@ -77,7 +77,7 @@ def peer_rows(setup: Setup, call: Call) -> Iterator[Row]:
     same = only(found, "threads sigma protocol seed n_pictures noisy_psnr_db")
     same |= {"data": data}
     run_by = only(found, CASE) | {"file_bytes": _file_bytes(setup.denoise, default)}
-    for row in found["rows"]:
+    for row in _per_depth(found):
         yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
     yield from _peers(found, same)
 
@@ -114,7 +114,7 @@ def _light(found: Row, data: str) -> Iterator[Row]:
     same = only(found, "threads exposure strength seed n_pictures untouched_psnr_db")
     same |= {"bundle": found["bundle"], "data": data}
     run_by = only(found, "engine engine_version precision")
-    for row in found["rows"]:
+    for row in _per_depth(found):
         yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
     yield from _peers(found, same)
 
@@ -126,7 +126,7 @@ def superres_rows(setup: Setup, call: Call) -> Iterator[Row]:
         asked = ("evaluate", setup.superres, "--data", small, *case, "--depth", "all")
         found = call(*asked)
         same = only(found, f"{CASE} scale n_pictures bicubic_psnr_db")
-        for row in found["rows"]:
+        for row in _per_depth(found):
             yield same | {"data": setup.small_photos} | only(row, FIGURES)
 
 
@@ -145,9 +145,15 @@ def looks_rows(setup: Setup, call: Call) -> Iterator[Row]:
             same = only(found, "threads look strength n_pictures untouched_psnr_db")
             same |= {"bundle": found["bundle"], "data": setup.photos}
             run_by = only(found, "engine engine_version precision")
-            for row in found["rows"]:
+            for row in _per_depth(found):
                 yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
             yield from _peers(found, same)
+
+
+def _per_depth(found: Row) -> list[Row]:
+    """Return a row per depth; of a network of one depth, rows are pictures."""
+    rows: list[Row] = found["rows"]
+    return [found] if "path" in rows[0] else rows
 
 
 def _peers(found: Row, same: Row) -> Iterator[Row]:

@@ -37,6 +37,15 @@ Rows = Sequence[Mapping[str, Any]]
 
 def denoise_table(rows: Rows, _: object) -> str:
     """Return quality by engine, file, depth and noise level, beside published."""
+    return _noise_table(rows, PUBLISHED_NOISE)
+
+
+def live_profile_table(rows: Rows, _: object) -> str:
+    """Return the same of the filter for cameras, which papers know no peer of."""
+    return _noise_table(rows, {})
+
+
+def _noise_table(rows: Rows, peers: Mapping[str, Mapping[float, float]]) -> str:
     sigmas = _sigmas(rows)
     cases: dict[tuple[Any, ...], dict[float, Mapping[str, Any]]] = {}
     for row in rows:
@@ -50,7 +59,7 @@ def denoise_table(rows: Rows, _: object) -> str:
         + [f"{found[s]['ssim']:.4f}" if s in found else "–" for s in sigmas]
         for case, found in cases.items()
     ]
-    for name, published in PUBLISHED_NOISE.items():
+    for name, published in peers.items():
         found_db = [f"{published[s]:.2f}" if s in published else "–" for s in sigmas]
         lines.append([name, "published", "", "", *found_db, *("" for _ in sigmas)])
     unfiltered = ["the noisy picture", "", "", "", *_noisy(rows, sigmas)]

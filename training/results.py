@@ -163,9 +163,6 @@ SOURCES = {
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 
-SHIPPED = ("denoise", "denoise_live", "superres", "enhance", "looks", "digits")
-"""The ready-made bundles, by their names in Setup."""
-
 BUNDLES = {
     "denoise": ("denoise",),
     "denoise_peers": ("denoise",),
@@ -175,14 +172,14 @@ BUNDLES = {
     "enhance": ("enhance",),
     "looks": ("looks",),
     "digits": ("digits",),
-    "bundles": SHIPPED,
+    "bundles": ("denoise", "denoise_live", "superres", "enhance", "digits"),
     "sharing": (),
     "picture_speed": ("denoise", "denoise_live", "looks"),
     "dial": (),
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
     "live": ("denoise",),
-    "latency": SHIPPED,
+    "latency": ("denoise", "digits"),
 }
 """Results file to the bundles that it tells of."""
 
@@ -369,7 +366,7 @@ def _digits(setup: Setup, call: Call) -> Iterator[Row]:
 
 
 def _bundles(setup: Setup, _: Call) -> Iterator[Row]:
-    for name in SHIPPED:
+    for name in BUNDLES["bundles"]:
         for model in find_bundle(getattr(setup, name)).models:
             sharing = model.sharing
             yield {
@@ -388,7 +385,7 @@ def _sharing(setup: Setup, _: Call) -> Iterator[Row]:
 
 def _latency(setup: Setup, call: Call) -> Iterator[Row]:
     long_enough = ("--runs", str(setup.runs), "--seconds", f"{setup.seconds:g}")
-    for name in SHIPPED:
+    for name in BUNDLES["latency"]:
         bundle = getattr(setup, name)
         found = call("bench", bundle, "--all", *long_enough, "--threads", str(THREADS))
         yield from ({"bundle": found["bundle"], **row} for row in found["rows"])

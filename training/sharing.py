@@ -27,8 +27,8 @@ class RepeatedBlock(nn.Module):
     With more than two `n_convolutions`, those between the first and the last, each with
     a bias and a ReLU, work on the branch.
 
-    With `n_banks`, there are so many rows for each step, and a mixture of them is used
-    that the caller asks for: one block, several purposes.
+    With `n_banks`, there are so many rows for each step, and for each bias between, and
+    a mixture of them is used that the caller asks for: one block, several purposes.
 
     With `rounding`, activations and kernels can be rounded as static int8 rounds them.
     """
@@ -46,7 +46,14 @@ class RepeatedBlock(nn.Module):
         n_between = n_convolutions - 2
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.between = nn.ModuleList(
-            [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(n_between)]
+            [
+                nn.Conv2d(channels, channels, 3, padding=1, bias=n_banks == 1)
+                for _ in range(n_between)
+            ]
+        )
+        n_rows = n_between if n_banks > 1 else 0
+        self.between_bias = nn.ParameterList(
+            [nn.Parameter(torch.zeros(n_banks * channels)) for _ in range(n_rows)]
         )
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         with torch.no_grad():
@@ -69,10 +76,11 @@ class RepeatedBlock(nn.Module):
         for k in range(depth):
             scale, bias = (mixed(t[k], mixture) for t in (self.scale, self.bias))
             branch = F.relu(self.first_rounding(h, self.first) + bias)
-            for run, convolution in zip(
-                self.between_rounding, self.between, strict=True
-            ):
-                branch = F.relu(run(branch, convolution))
+            for number, run in enumerate(self.between_rounding):
+                branch = run(branch, self.between[number])
+                if self.between_bias:
+                    branch = branch + mixed(self.between_bias[number], mixture)
+                branch = F.relu(branch)
             h = h * scale + self.second_rounding(branch, self.second)
             yield h
 

@@ -66,7 +66,7 @@ class Tail(nn.Module):
         """Return the picture, (1, Y, X, 3); exit, (1,), tells the depth."""
         read = stream * mixed_last(self.gain[None], look)
         made = (convolve(self.tail, read) + F.embedding(exit, self.bias)) * strength
-        change, gain = made.split([FOLDED, N_COLOURS], dim=3)
+        change, gain = made[..., :FOLDED], made[..., FOLDED:]
         kept = 1.0 + strength * (mixed_last(self.kept[None], look) - 1.0)
         kept = (GAIN * gain + kept).permute(0, 3, 1, 2)
         kept = enlarge(kept, FOLD_PX).permute(0, 2, 3, 1)

@@ -60,8 +60,11 @@ class Step(nn.Module):
         scale = mixed_last(F.embedding(position, block.scale), look)
         bias = mixed_last(F.embedding(position, block.bias), look)
         branch = F.relu(convolve(block.first, stream) + bias)
-        for convolution in block.between:
-            branch = F.relu(convolve(convolution, branch))
+        for number, convolution in enumerate(block.between):
+            branch = convolve(convolution, branch)
+            if block.between_bias:
+                branch = branch + mixed_last(block.between_bias[number][None], look)
+            branch = F.relu(branch)
         return (stream * scale + convolve(block.second, branch),)
 
 

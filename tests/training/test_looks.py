@@ -89,7 +89,9 @@ def test_looks_differ_by_their_rows_alone() -> None:
 
     with torch.no_grad():
         apart = [network.at_depth(picture, t, full, depth=2) for t in (first, second)]
-        for table in (network.body.scale, network.body.bias, network.gain):
+        body = network.body
+        tables = (body.scale, body.bias, *body.between_bias, network.gain)
+        for table in tables:
             banks = table.reshape(*table.shape[:-1], len(LOOKS), -1)
             banks[..., list(LOOKS).index("glow"), :] = banks[..., 0, :]
         kept = network.kept.reshape(len(LOOKS), 3)

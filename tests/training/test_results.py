@@ -338,7 +338,7 @@ def test_tables_stand_in_the_readme(setup: Setup) -> None:
         "| engine | version | precision | depth | PSNR σ 15 | PSNR σ 25 | SSIM σ 15"
         " | SSIM σ 25 |"
     ) in lines
-    (bundles,) = (line for line in lines if line.startswith("| blur.tflite"))
+    bundles, _ = (line for line in lines if line.startswith("| blur.tflite"))
     assert bundles.endswith("| 96 | 96 | 0 |")
     latency = [line for line in lines if line.startswith("| blur | litert")]
     assert 2 == len(latency)

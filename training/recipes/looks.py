@@ -22,8 +22,9 @@ class LooksRecipe(RepeatedRecipe):
     learning_rate: float = 2e-3
     validate_steps: int = 1000
     channels: int = 32
-    depths: tuple[int, ...] = (1, 2, 4)
-    depth_weights: tuple[float, ...] = (0.3, 0.3, 1.0)
+    convolutions: int = 4
+    depths: tuple[int, ...] = (1, 2)
+    depth_weights: tuple[float, ...] = (1.0, 1.0)
     patch_px: int = 128
 
     def __post_init__(self) -> None:

@@ -139,17 +139,20 @@ def cut_alike(
 
 
 def log_error(
-    exits: Sequence[Tensor], expected: Tensor, weights: Sequence[float]
+    exits: Sequence[Tensor],
+    expected: Tensor,
+    weights: Sequence[float],
+    silence: float = SILENCE,
 ) -> Tensor:
     """Return the log of the mean square error, weighted over depths.
 
     Pictures are (B, …). Its mean over examples is PSNR but for a constant, so an easy
-    example counts as much as a hard one.
+    example counts as much as a hard one, until its error comes near `silence`.
     """
     total = torch.zeros(())
     for weight, found in zip(weights, exits, strict=True):
         error = (found.float() - expected).square().flatten(1).mean(dim=1)
-        total = total + weight * torch.log(error + SILENCE).mean()
+        total = total + weight * torch.log(error + silence).mean()
     return total / sum(weights)
 
 
