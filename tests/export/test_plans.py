@@ -1,5 +1,6 @@
 import copy
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from export.plans.denoise import PHOTO_TILE_PX, loop_parts
 from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from export.plans.enhance import enhancer_parts
 from export.plans.looks import looker_parts
-from export.plans.repeated import N_CALIBRATION, repeated_loop
+from export.plans.repeated import N_CALIBRATION, cut_or_mirrored, repeated_loop
 from export.plans.superres import upscaler_parts
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
@@ -63,41 +64,70 @@ def denoiser() -> Denoiser:
     return network
 
 
+STRENGTH = torch.full((1, 1, 1, 1), 0.6)
+TONES = 0.3 * torch.linspace(0.1, 1.0, len(TONE_LEVELS)).reshape(1, 1, 1, -1)
+MIXED_LOOKS = torch.tensor([0.0, 0.75, 0.25]).reshape(1, 1, 1, 3)
+N_CONVOLUTIONS = (2, 4)
+LOOPS = {
+    "denoiser": (
+        partial(Denoiser, 4, DEPTHS),
+        partial(loop_parts, tile_px=(16, 8), sigma_max=55.0),
+        {"sigma": torch.full((1, 1, 1, 1), 0.1)},
+        (16, 8),
+    ),
+    "upscaler": (
+        partial(Upscaler, 4, DEPTHS),
+        partial(upscaler_parts, tile_px=8),
+        {},
+        (8, 8),
+    ),
+    "enhancer": (
+        partial(Enhancer, 4, DEPTHS),
+        partial(enhancer_parts, tile_px=8),
+        {"tones": TONES, "strength": STRENGTH},
+        (8, 8),
+    ),
+    "looker": (
+        partial(Looker, 4, DEPTHS, n_looks=3),
+        partial(looker_parts, tile_px=8),
+        {"look": MIXED_LOOKS, "strength": STRENGTH},
+        (8, 8),
+    ),
+}
+"""How each network is made, what makes its entry points, and what both are told."""
+
+
+@pytest.mark.parametrize("n_convolutions", N_CONVOLUTIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_the_loop_is_the_denoiser_at_that_depth(denoiser: Denoiser, depth: int) -> None:
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_loop_is_the_network_at_that_depth(
+    name: str, depth: int, n_convolutions: int
+) -> None:
     """Head, steps and tail on rows and columns first: the same picture, clipped."""
-    picture = 2.0 * torch.rand(1, 16, 16, 3) - 0.5
-    sigma = torch.full((1, 1, 1, 1), 0.1)
-    loop = repeated_loop(DEPTHS)
-    parts = loop_parts(denoiser, tile_px=(16, 16), sigma_max=55.0)
-    asked = {"picture": picture.numpy(), "sigma": sigma.numpy()}
-
-    with torch.no_grad():
-        channels_first = picture.permute(0, 3, 1, 2)  # (1, 3, Y, X)
-        expected = denoiser.at_depth(channels_first, sigma, depth=depth).clamp(0.0, 1.0)
-    found = torch.from_numpy(run_modules(parts, loop, asked)[depth]["restored"])
-
-    torch.testing.assert_close(expected.permute(0, 2, 3, 1), found, rtol=0.0, atol=1e-6)
-
-
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_the_loop_is_the_upscaler_at_that_depth(depth: int) -> None:
-    """Head, steps and tail on rows and columns first: the same picture, clipped."""
+    make, parts_of, told, tile_px = LOOPS[name]
     torch.manual_seed(0)
-    network = spread(Upscaler(4, DEPTHS))
-    picture = 2.0 * torch.rand(1, 8, 8, 3) - 0.5
-    parts = upscaler_parts(network, tile_px=8)
-    asked = {"picture": picture.numpy()}
+    network = spread(make(n_convolutions=n_convolutions))
+    given = {"picture": 2.0 * torch.rand(1, *tile_px, 3) - 0.5, **told}
+    asked = {key: tensor.numpy() for key, tensor in given.items()}
 
     with torch.no_grad():
-        expected = network.at_depth(picture.permute(0, 3, 1, 2), depth=depth).clamp(
-            0.0, 1.0
-        )
+        channels_first = [tensor.permute(0, 3, 1, 2) for tensor in given.values()]
+        expected = network.at_depth(*channels_first, depth=depth).clamp(0.0, 1.0)
+    parts = parts_of(network)
     found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
 
     torch.testing.assert_close(
         expected.permute(0, 2, 3, 1), torch.from_numpy(found), rtol=0.0, atol=1e-6
     )
+
+
+def test_a_tile_larger_than_its_photograph_is_mirrored() -> None:
+    """Rows and columns are cut where there are more, and mirrored where fewer."""
+    photo = np.arange(3 * 4 * 3, dtype=np.uint8).reshape(3, 4, 3)
+
+    tile = cut_or_mirrored(photo, (5, 2))
+
+    np.testing.assert_array_equal(photo[[0, 1, 2, 2, 1], :2], tile)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -131,53 +161,6 @@ def _changed_rows(
             before, sigma, depth=depth
         )
     return np.flatnonzero(difference.abs().amax(dim=(0, 1, 3)).numpy())
-
-
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_the_loop_is_the_enhancer_at_that_depth(depth: int) -> None:
-    """Quantiles and strength go in; the exported modules are the one that trained."""
-    torch.manual_seed(0)
-    network = spread(Enhancer(4, DEPTHS))
-    picture = torch.rand(1, 8, 8, 3)
-    tones = 0.3 * torch.rand(1, 1, 1, len(TONE_LEVELS)).sort().values
-    strength = torch.full((1, 1, 1, 1), 0.6)
-    given = {"picture": picture, "tones": tones, "strength": strength}
-    asked = {name: tensor.numpy() for name, tensor in given.items()}
-    parts = enhancer_parts(network, tile_px=8)
-
-    with torch.no_grad():
-        channels_first = [tensor.permute(0, 3, 1, 2) for tensor in given.values()]
-        expected = network.at_depth(*channels_first, depth=depth).clamp(0.0, 1.0)
-    found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
-
-    torch.testing.assert_close(
-        expected.permute(0, 2, 3, 1), torch.from_numpy(found), rtol=0.0, atol=1e-6
-    )
-
-
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_the_loop_is_the_looker_at_that_depth(depth: int) -> None:
-    """Rows are mixed by the look in every step, and in front of the tail."""
-    torch.manual_seed(0)
-    network = spread(Looker(4, DEPTHS, n_looks=3))
-    picture = torch.rand(1, 8, 8, 3)
-    look = torch.tensor([0.0, 0.75, 0.25]).reshape(1, 1, 1, 3)
-    given = {
-        "picture": picture,
-        "look": look,
-        "strength": torch.full((1, 1, 1, 1), 0.6),
-    }
-    asked = {name: tensor.numpy() for name, tensor in given.items()}
-    parts = looker_parts(network, tile_px=8)
-
-    with torch.no_grad():
-        channels_first = [tensor.permute(0, 3, 1, 2) for tensor in given.values()]
-        expected = network.at_depth(*channels_first, depth=depth).clamp(0.0, 1.0)
-    found = run_modules(parts, repeated_loop(DEPTHS), asked)[depth]["restored"]
-
-    torch.testing.assert_close(
-        expected.permute(0, 2, 3, 1), torch.from_numpy(found), rtol=0.0, atol=1e-6
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The denoise recipe: its settings and its data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ def photos(folder: Path, *sizes: tuple[int, int]) -> Path:
             "depth_weights: the last is 0, expected more than 0",
         ),
         ({"channels": 0}, "channels=0: expected 1 to 4096"),
+        ({"convolutions": 1}, "convolutions=1: expected 2 to 16"),
+        ({"gray": 1.5}, "gray=1.5: expected 0 to 1"),
         ({"patch_px": 15}, "patch_px=15: expected an even number"),
         ({"validate_sigma": 60.0}, "validate_sigma=60.0: expected 0 to 55.0"),
     ],
@@ -96,3 +99,21 @@ def test_noise_is_as_strong_as_sigma_says(tmp_path: Path) -> None:
     told = batch["sigma"].reshape(-1)
     found = noise.std(dim=(1, 2, 3))
     assert torch.allclose(told, found, rtol=0.15)
+
+
+@pytest.mark.parametrize(("gray", "expected"), [(0.0, 0), (0.5, 20), (1.0, 40)])
+def test_a_part_of_the_examples_is_gray(
+    tmp_path: Path, gray: float, expected: int
+) -> None:
+    """Their colours are one, and so is the noise; the others are as they would be."""
+    folder = photos(tmp_path, (24, 24), (24, 24))
+    task = DenoiseTask(replace(TINY, gray=gray), folder)
+    plain = DenoiseTask(replace(TINY, gray=0.0), folder)
+
+    batch, same = task.batch(0, range(40)), plain.batch(0, range(40))
+
+    spread = [np.ptp(batch[key].numpy(), axis=1) for key in ("noisy", "clean")]
+    is_gray = spread[0].max(axis=(1, 2)) < 1e-6
+    assert (is_gray == (spread[1].max(axis=(1, 2)) < 1e-6)).all()
+    assert abs(is_gray.sum() - expected) <= 8 * (0.0 < gray < 1.0)
+    assert (batch["noisy"][~is_gray] == same["noisy"][~is_gray]).all()

@@ -35,6 +35,23 @@ def test_a_repeated_block_runs_as_its_formula_says() -> None:
     torch.testing.assert_close(expected, body(h, depth=2))
 
 
+def test_convolutions_between_have_a_bias_and_a_relu() -> None:
+    """They work on the branch, and each lets the block see one pixel further."""
+    body = RepeatedBlock(3, n_steps=1, n_convolutions=4)
+    for parameter in body.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    h = torch.randn(1, 3, 7, 7)
+
+    branch = F.conv2d(h, body.first.weight, padding=1) + body.bias[0][:, None, None]
+    for convolution in body.between:
+        branch = convolution(F.relu(branch))
+    branch = F.conv2d(F.relu(branch), body.second.weight, padding=1)
+
+    expected = body.scale[0][:, None, None] * h + branch
+    torch.testing.assert_close(expected, body(h, depth=1))
+    assert [2, 4] == [RepeatedBlock(3, 1).radius(1), body.radius(1)]
+
+
 def shared_gru(hidden: int = 6, n_layers: int = 3) -> SharedGRU:
     gru = SharedGRU(hidden, n_layers)
     for parameter in [*gru.scale, *gru.bias]:
