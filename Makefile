@@ -57,6 +57,7 @@ campaign: environment  ## the long measurements; writes results/ (hours)
 	$(BIN)/python -m pytest -m campaign
 	$(BIN)/python -m training.clustering_results
 	$(BIN)/python -m training.live_results
+	$(BIN)/python -m training.whole_photo
 
 results: environment  ## measure the published figures anew: results/ and the README's tables (an hour; ONLY=denoise, SHORT=1)
 	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)

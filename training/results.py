@@ -154,6 +154,12 @@ SOURCES = {
         "edge_runtime/loop.py",
         "training/live_results.py",
     ),
+    "whole_photo": (
+        *ENGINES,
+        "edge_runtime/image_filter.py",
+        "edge_runtime/photo/*.py",
+        "training/whole_photo.py",
+    ),
     "latency": (
         *ENGINES,
         "edge_runtime/bench.py",
@@ -179,6 +185,7 @@ BUNDLES = {
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
     "live": ("denoise",),
+    "whole_photo": ("denoise",),
     "latency": ("denoise", "digits"),
 }
 """Results file to the bundles that it tells of."""

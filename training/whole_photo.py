@@ -35,8 +35,9 @@ from edge_runtime.pictures import (
     to_float,
 )
 from training.data import data_folder
-from training.results import ROOT, conditions
+from training.results import ROOT, Setup, conditions, sources_sha256
 
+NAME = "whole_photo"
 WIDTH_PX, HEIGHT_PX = 4000, 3000
 PHOTOS_A_SIDE = 3
 SIGMA = 15.0
@@ -54,9 +55,13 @@ def main() -> int:
     except TiedgeError as error:
         print(f"whole_photo: {error}", file=sys.stderr)
         return 1
-    result = {"conditions": conditions("whole_photo") | {"threads": THREADS}}
-    text = json.dumps(result | {"rows": rows}, indent=2, ensure_ascii=False) + "\n"
-    write_text(ROOT / "results" / "whole_photo.json", text)
+    result = {
+        "conditions": conditions(NAME) | {"threads": THREADS},
+        "sources_sha256": sources_sha256(NAME, Setup()),
+        "rows": rows,
+    }
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    write_text(ROOT / "results" / f"{NAME}.json", text)
     return 0
 
 

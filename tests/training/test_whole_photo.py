@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import numpy as np
 
 from edge_runtime.image_filter import ImageFilter, open_filter
 from tests.demo_app.hand_made_bundles import blur_bundle
-from training.whole_photo import seam_difference
+from training.results import ROOT, Setup, sources_sha256
+from training.whole_photo import NAME, seam_difference
 
 
 def test_tiles_that_see_enough_show_no_seam(tmp_path: Path) -> None:
@@ -22,3 +24,15 @@ def test_tiles_that_see_enough_show_no_seam(tmp_path: Path) -> None:
         seam_of_wrong = seam_difference(wrong, picture, sigma=0.0, depth=2)
 
     assert 0 == seam < seam_of_wrong
+
+
+def test_results_belong_to_these_sources() -> None:
+    """The results were measured with the sources and bundle of this checkout."""
+    result = json.loads((ROOT / "results" / f"{NAME}.json").read_text())
+
+    assert result["sources_sha256"] == sources_sha256(NAME, Setup()), (
+        "results/whole_photo.json is stale; run python -m training.whole_photo"
+    )
+    for row in result["rows"]:
+        assert row["seam"] == 0.0
+        assert row["peak_rss_bytes"] < 250_000_000
