@@ -52,7 +52,8 @@ class DenoiseRecipe(RepeatedRecipe):
 class DenoiseLiveRecipe(DenoiseRecipe):
     """Take Gaussian noise out of a camera's frames, fast."""
 
-    steps: int = 10_000
+    steps: int = 7_000
+    validate_steps: int = 1000
     channels: int = 16
     convolutions: int = 8
     depths: tuple[int, ...] = (1, 2, 3)
