@@ -10,7 +10,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import ModelFile
 from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import ParityError, SettingError
-from export.order import Order
+from export.order import FORMATS, Order
 from export.pack import export_bundle
 from export.plan import Plan, TaskMetric
 from tests.export.conftest import Exported
@@ -21,7 +21,9 @@ from tests.export.tiny_plans import (
     HIDDEN,
     LAYERS,
     denoiser_plan,
+    spread,
 )
+from training.denoiser import Denoiser
 
 FILES = [("tflite", "fp32"), ("tflite", "int8"), ("pte", "fp32"), ("pte", "int8")]
 
@@ -120,6 +122,20 @@ def test_an_int8_file_holds_one_byte_per_kernel_element(
         for name in ("body.first.weight", "body.second.weight"):
             assert CHANNELS * CHANNELS * 9 == rows[name].stored_bytes
             assert 1 == rows[name].uses
+
+
+def test_convolutions_between_are_stored_once(tmp_path: Path) -> None:
+    """A file of a block of four holds each kernel and bias once, in both formats."""
+    network = spread(Denoiser(CHANNELS, (1,), n_convolutions=4))
+    order = Order(tmp_path / "tiny", FORMATS, ("int8",))
+
+    bundle = export_bundle(denoiser_plan((1,), network), order, say_nothing)
+
+    for model in bundle.models:
+        sharing = model.sharing
+        names = {weight.name for weight in sharing.weights}
+        assert {"body.between.0.weight", "body.between.1.bias"} <= names
+        assert 0 == sharing.duplicate_bytes
 
 
 def test_size_is_pinned(tiny_picture: Exported, tiny_speech: Exported) -> None:
