@@ -133,7 +133,9 @@ def test_missing_extra_is_one_line(device: Path, tmp_path: Path) -> None:
     assert 1 == result.stderr.count("\n")
 
 
-@pytest.mark.parametrize("name", ["denoise", "digits", "enhance"])
+@pytest.mark.parametrize(
+    "name", ["denoise", "denoise-live", "digits", "enhance", "superres"]
+)
 def test_installed_command_inspects_ready_made_bundle(
     device: Path, tmp_path: Path, name: str
 ) -> None:

@@ -124,10 +124,14 @@ def test_transfer_is_told_apart_from_settings() -> None:
         (["denoise", "--seed", "-1"], "seed=-1: expected 0 to 4294967295"),
         (
             ["steps=1"],
-            "steps=1: no such recipe, expected one of denoise digits enhance looks"
+            "steps=1: no such recipe, expected one of denoise denoise-live digits"
+            " enhance looks"
             " superres",
         ),
-        ([], "no recipe, expected one of denoise digits enhance looks superres"),
+        (
+            [],
+            "no recipe, expected one of denoise denoise-live digits enhance looks superres",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

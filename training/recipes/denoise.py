@@ -56,7 +56,8 @@ class DenoiseLiveRecipe(DenoiseRecipe):
     validate_steps: int = 1000
     channels: int = 16
     convolutions: int = 8
-    depths: tuple[int, ...] = (1, 2, 3)
-    depth_weights: tuple[float, ...] = (1.0, 0.2, 0.2)
+    depths: tuple[int, ...] = (1, 2)
+    depth_weights: tuple[float, ...] = (0.1, 1.0)
+    """With more on depth 1, the second run learns to do nothing."""
     muon_rate: float = 0.004
     patch_px: int = 96
