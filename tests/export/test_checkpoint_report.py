@@ -122,7 +122,7 @@ def test_a_checkpoint_of_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
         checkpoint_report(tmp_path)
 
     assert (
-        f"{tmp_path}: recipe 'paint', expected one of denoise denoise-live digits enhance"
-        " looks"
+        f"{tmp_path}: recipe 'paint', expected one of denoise denoise-live digits"
+        " enhance looks"
         " superres" == str(caught.value)
     )

@@ -130,7 +130,8 @@ def test_transfer_is_told_apart_from_settings() -> None:
         ),
         (
             [],
-            "no recipe, expected one of denoise denoise-live digits enhance looks superres",
+            "no recipe, expected one of denoise denoise-live digits enhance looks"
+            " superres",
         ),
     ],
 )
