@@ -33,7 +33,7 @@ from edge_runtime.pictures import to_8_bits
 from export.convert import Entry, convert
 from training.cbm3d import block_matched
 from training.looks import LOOKS
-from training.opencv import one_thread
+from training.opencv import opencv_threads
 
 ENGINE = "litert"
 SIGMA = 25.0
@@ -203,7 +203,7 @@ def _looks() -> Iterator[Row]:
     """Yield the times of each look at each depth beside OpenCV's operator."""
     picture = _photo_like(MEGAPIXEL_PX)
     pixels = to_8_bits(picture)
-    with one_thread(), open_filter("looks", ENGINE) as ours:
+    with opencv_threads(1), open_filter("looks", ENGINE) as ours:
         for look, operator in LOOKS.items():
             runs: dict[str, Run] = {"OpenCV": _call(operator, pixels)}
             for depth in ours.bundle.depths:

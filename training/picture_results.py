@@ -104,19 +104,12 @@ def enhance_rows(setup: Setup, call: Call) -> Iterator[Row]:
     evaluate = ("evaluate", setup.enhance, "--data", photos, "--depth", "all")
     for case in cases:
         beside = ("--beside",) if case == default else ()
-        yield from _light(call(*evaluate, *case, *beside), setup.photos)
+        found = call(*evaluate, *case, *beside)
+        yield from _with_peers(found, "exposure strength seed", setup.photos)
     for strength in ((), ("--strength", "0")):
         good = (*default, "--exposure", "good", *strength)
-        yield from _light(call(*evaluate, *good), setup.photos)
-
-
-def _light(found: Row, data: str) -> Iterator[Row]:
-    same = only(found, "threads exposure strength seed n_pictures untouched_psnr_db")
-    same |= {"bundle": found["bundle"], "data": data}
-    run_by = only(found, "engine engine_version precision")
-    for row in _per_depth(found):
-        yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
-    yield from _peers(found, same)
+        found = call(*evaluate, *good)
+        yield from _with_peers(found, "exposure strength seed", setup.photos)
 
 
 def superres_rows(setup: Setup, call: Call) -> Iterator[Row]:
@@ -142,12 +135,17 @@ def looks_rows(setup: Setup, call: Call) -> Iterator[Row]:
             asked = ("evaluate", setup.looks, "--data", photos, *case, "--look", look)
             beside = ("--beside",) if is_default else ()
             found = call(*asked, "--depth", "all", *beside)
-            same = only(found, "threads look strength n_pictures untouched_psnr_db")
-            same |= {"bundle": found["bundle"], "data": setup.photos}
-            run_by = only(found, "engine engine_version precision")
-            for row in _per_depth(found):
-                yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
-            yield from _peers(found, same)
+            yield from _with_peers(found, "look strength", setup.photos)
+
+
+def _with_peers(found: Row, posed: str, data: str) -> Iterator[Row]:
+    """Yield a row per depth and one per peer; `posed` names what pictures were like."""
+    same = only(found, f"bundle threads {posed} n_pictures untouched_psnr_db")
+    same |= {"data": data}
+    run_by = only(found, "engine engine_version precision")
+    for row in _per_depth(found):
+        yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
+    yield from _peers(found, same)
 
 
 def _per_depth(found: Row) -> list[Row]:

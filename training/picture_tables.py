@@ -168,23 +168,25 @@ def superres_table(rows: Rows, _: object) -> str:
 
 def looks_table(rows: Rows, _: object) -> str:
     """Return how near each look comes to OpenCV's operator, by depth."""
-    (shown,) = {(r["engine"], r["precision"]) for r in rows[:1]}
-    default = [r for r in rows if (r.get("engine"), r.get("precision")) == shown]
+    looks = list(dict.fromkeys(row["look"] for row in rows))
+    own = [row for row in rows if not row["peer"]]
+    # One file is measured with every look, the others with the first alone.
+    shown = next(_run(row) for row in own if row["look"] == looks[-1])
+    default = [row for row in own if _run(row) == shown]
     depths = list(dict.fromkeys(row["depth"] for row in default))
-    looks = list(dict.fromkeys(row["look"] for row in default))
     head = ["look", *(f"PSNR depth {depth}" for depth in depths), "nothing done"]
     head += ["SSIM", "ms a picture", "OpenCV ms"]
     lines = []
     for look in looks:
-        own = [row for row in default if row["look"] == look]
+        found = [row for row in default if row["look"] == look]
         (peer,) = (row for row in rows if row["look"] == look and row["peer"])
         lines.append(
             [
                 look,
-                *(decibel(row["psnr_db"]) for row in own),
-                decibel(own[0]["untouched_psnr_db"]),
-                f"{own[-1]['ssim']:.4f}",
-                f"{own[-1]['ms']:.1f}",
+                *(decibel(row["psnr_db"]) for row in found),
+                decibel(found[0]["untouched_psnr_db"]),
+                f"{found[-1]['ssim']:.4f}",
+                f"{found[-1]['ms']:.1f}",
                 f"{peer['ms']:.1f}",
             ]
         )
@@ -192,8 +194,8 @@ def looks_table(rows: Rows, _: object) -> str:
         ["engine", "version", "precision", "depth", "look", "PSNR"],
         [
             [*_case(row), row["look"], decibel(row["psnr_db"])]
-            for row in rows
-            if not row["peer"] and row["look"] == looks[0]
+            for row in own
+            if row["look"] == looks[0]
         ],
     )
     (n_pictures, data) = same(rows, "n_pictures", "data")
@@ -202,6 +204,10 @@ def looks_table(rows: Rows, _: object) -> str:
         f" what OpenCV's operators make of them; SSIM and times at depth {depths[-1]};"
         f" {_run_by(default)}.\n\n{others}"
     )
+
+
+def _run(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["engine"], row["precision"]
 
 
 def _case(row: Mapping[str, Any]) -> list[str]:

@@ -211,8 +211,8 @@ def test_an_unknown_recipe_is_one_line(
     folder = checkpoint(tmp_path / "run", "knitting", TINY, TINY.network())
 
     assert (
-        f"tiedge export: {folder}: recipe 'knitting', expected one of denoise digits"
-        " enhance looks superres"
+        f"tiedge export: {folder}: recipe 'knitting', expected one of denoise"
+        " denoise-live digits enhance looks superres"
     ) == failure(capfd, folder, "-o", tmp_path / "out")
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from training.data import data_folder
 from training.evaluation_pictures import PictureWork, evaluate_pictures
 from training.evaluation_speech import Reader, evaluate_speech
 from training.exposure import KINDS
+from training.opencv import opencv_threads
 from training.problems import (
     PROTOCOLS,
     Denoising,
@@ -125,13 +127,16 @@ def _pictures(
     problem, photos = _problem(subject, work, options, look)
     data = data_folder() / photos if options.data is None else options.data
     depth = options.depth or work.depths[-1]
-    found = evaluate_pictures(
-        work,
-        list_clean(data, where),
-        work.depths if depth == ALL_DEPTHS else (depth,),
-        problem,
-        problem.peers() if options.beside else (),
-    )
+    # Peers get the threads that the network gets.
+    peers_run = opencv_threads(options.threads) if options.beside else nullcontext()
+    with peers_run:
+        found = evaluate_pictures(
+            work,
+            list_clean(data, where),
+            work.depths if depth == ALL_DEPTHS else (depth,),
+            problem,
+            problem.peers() if options.beside else (),
+        )
     return {
         **subject.conditions,
         "depth": work.depths[-1] if depth == ALL_DEPTHS else depth,
