@@ -118,7 +118,7 @@ SOURCES = {
     "picture_speed": (
         *ENGINES,
         "edge_runtime/image_filter.py",
-        "export/picture_speed.py",
+        "export/results/picture_speed.py",
         "training/cbm3d.py",
         "training/looks.py",
         "training/opencv.py",
@@ -223,7 +223,7 @@ def measure_dial() -> Row:
 
 def measure_speed() -> Row:
     """Return the picture filters' speed beside others'; likewise."""
-    return _json_of("export.picture_speed")
+    return _json_of("export.results.picture_speed")
 
 
 def call_tiedge(*arguments: str) -> Row:

@@ -1,4 +1,4 @@
-"""The picture filters' speed beside others': `python -m export.picture_speed`.
+"""The picture filters' speed beside others': `python -m export.results.picture_speed`.
 
 In one process, turn by turn: the denoiser beside DnCNN and FFDNet (colour, of their
 published sizes, random weights) in the same engine and precision; what the runtime

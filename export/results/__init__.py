@@ -1,0 +1,1 @@
+"""Published measurements of files that are exported for them."""
