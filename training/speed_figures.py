@@ -7,7 +7,6 @@ from typing import Any
 
 from training.markdown import table
 
-OWN = "denoise"
 PEERS = ("DnCNN", "FFDNet")
 
 Rows = Sequence[Mapping[str, Any]]
