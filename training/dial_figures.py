@@ -1,4 +1,4 @@
-"""What README.md shows of results/dial.json and results/frame_budget.json."""
+"""What docs/measurements.md shows of two of results/: dial and frame_budget."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def budget_lines(rows: Rows, _: object) -> str:
             f" of {budget_ms:.1f}."
         )
     return "\n".join(f"- {line}" for line in lines) + (
-        "\n\n![Depth and time of each frame](docs/frame_budget.png)"
+        "\n\n![Depth and time of each frame](frame_budget.png)"
     )
 
 

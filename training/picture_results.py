@@ -62,24 +62,34 @@ def _noise(
 
 
 def peer_rows(setup: Setup, call: Call) -> Iterator[Row]:
-    """Yield a row per depth and per other denoiser, all on the same photographs."""
+    """Yield a row per depth and per other denoiser, all on the same photographs.
+
+    A part of the usual test set; and at every noise level some photographs that were
+    no part of any choice in training.
+    """
     cases = cases_of(setup.denoise)
     if not cases:
         return
     photos = list_pictures(data_folder() / setup.photos)[::PEERS_EVERY]
-    data = f"every {PEERS_EVERY}th of {setup.photos}"
+    default = default_of(cases)
+    file = {"file_bytes": _file_bytes(setup.denoise, default)}
     with tempfile.TemporaryDirectory() as scratch:
         listed = Path(scratch) / "photos.txt"
         listed.write_text("\n".join(str(path.resolve()) for path in photos))
-        default = default_of(cases)
-        asked = ("evaluate", setup.denoise, "--data", str(listed), *default)
-        found = call(*asked, "--depth", "all", "--beside")
-    same = only(found, "threads sigma protocol seed n_pictures noisy_psnr_db")
-    same |= {"data": data}
-    run_by = only(found, CASE) | {"file_bytes": _file_bytes(setup.denoise, default)}
-    for row in _per_depth(found):
-        yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
-    yield from _peers(found, same)
+        part = f"every {PEERS_EVERY}th of {setup.photos}", listed, (HEADLINE_SIGMA,)
+        unseen = data_folder() / setup.small_photos
+        for data, given, sigmas in (part, (setup.small_photos, unseen, setup.sigmas)):
+            for sigma in sigmas:
+                asked = ("--data", str(given), "--sigma", f"{sigma:g}", *default)
+                found = call(
+                    *("evaluate", setup.denoise, *asked, "--depth", "all", "--beside")
+                )
+                same = only(found, "threads sigma protocol seed n_pictures")
+                same |= only(found, "noisy_psnr_db") | {"data": data}
+                run_by = only(found, CASE) | file
+                for row in _per_depth(found):
+                    yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
+                yield from _peers(found, same)
 
 
 def _file_bytes(bundle: str, case: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""What README.md shows of the picture filters' figures."""
+"""What docs/measurements.md shows of the picture filters' figures."""
 
 from __future__ import annotations
 
@@ -92,23 +92,41 @@ def gray_table(rows: Rows, _: object) -> str:
 
 def peers_table(rows: Rows, _: object) -> str:
     """Return quality, time and size beside other denoisers on the same pictures."""
-    head = ["what", "PSNR", "SSIM", "ms a picture", "file KB"]
-    lines = [
-        [
-            row["peer"] or f"{row['bundle']}, depth {row['depth']}",
-            decibel(row["psnr_db"]),
-            f"{row['ssim']:.4f}",
-            f"{row['ms']:,.0f}",
-            "" if row["peer"] else f"{row['file_bytes'] / BYTES_PER_KB:.0f}",
-        ]
-        for row in rows
-    ]
-    (sigma, n_pictures, data) = same(rows, "sigma", "n_pictures", "data")
     own = [row for row in rows if not row["peer"]]
-    return (
-        f"{table(head, lines)}\n\nSigma {sigma:g}, {n_pictures} pictures ({data}), all"
-        f" by one run on one thread; {_run_by(own)}."
+    tables = [
+        _peers_on([row for row in rows if row["data"] == data])
+        for data in dict.fromkeys(row["data"] for row in rows)
+    ]
+    plot = f"![Quality over time, {rows[0]['data']}](denoise_peers.png)"
+    return "\n\n".join(
+        [*tables, plot, f"All by one run on one thread; {_run_by(own)}."]
     )
+
+
+def _peers_on(rows: Rows) -> str:
+    """Return one table; SSIM and times are those at the last noise level."""
+    sigmas = _sigmas(rows)
+    found: dict[str, dict[float, Mapping[str, Any]]] = {}
+    for row in rows:
+        what = row["peer"] or f"{row['bundle']}, depth {row['depth']}"
+        found.setdefault(what, {})[row["sigma"]] = row
+    head = ["what", *(f"PSNR σ {sigma:g}" for sigma in sigmas)]
+    head += [f"SSIM σ {sigmas[-1]:g}", "ms a picture", "file KB"]
+    lines = []
+    for what, by_sigma in found.items():
+        last = by_sigma[sigmas[-1]]
+        kilobytes = "" if last["peer"] else f"{last['file_bytes'] / BYTES_PER_KB:.0f}"
+        lines.append(
+            [
+                what,
+                *(decibel(by_sigma[sigma]["psnr_db"]) for sigma in sigmas),
+                f"{last['ssim']:.4f}",
+                f"{last['ms']:,.0f}",
+                kilobytes,
+            ]
+        )
+    (n_pictures, data) = same(rows, "n_pictures", "data")
+    return f"{n_pictures} pictures, {data}:\n\n{table(head, lines)}"
 
 
 def enhance_table(rows: Rows, _: object) -> str:

@@ -42,5 +42,13 @@ def draw_quality(name: str, rows: Rows, beside: Rows, path: Path) -> None:
     save_figure(figure, path)
 
 
+def draw_peers(rows: Rows, path: Path) -> None:
+    """Draw what results/denoise_peers.json tells of its first pictures."""
+    rows = [row for row in rows if row["data"] == rows[0]["data"]]
+    own = [row for row in rows if not row["peer"]]
+    beside = [{**row, "name": row["peer"]} for row in rows if row["peer"]]
+    draw_quality(own[0]["bundle"], own, beside, path)
+
+
 def _has(row: Mapping[str, Any]) -> bool:
     return row["psnr_db"] is not None

@@ -1,4 +1,4 @@
-"""The README's tables, made from what results/ holds."""
+"""The tables of README.md and docs/, made from what results/ holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge_runtime.errors import DataError
 from training.dial_figures import budget_lines, dial_tables
 from training.markdown import decibel, table
 from training.picture_tables import (
+    BYTES_PER_KB,
     HEADLINE_SIGMA,
     denoise_table,
     enhance_table,
@@ -23,11 +24,16 @@ from training.picture_tables import (
     superres_table,
 )
 from training.speed_figures import speed_tables
+from training.summary_table import summary_table
 
-BYTES_PER_KB = 10**3
 BYTES_PER_MB = 10**6
 UNSEEN = "free-spoken-digit, unseen speaker"
 """The headline set of recordings."""
+
+README, MEASUREMENTS = "README.md", "docs/measurements.md"
+DOCUMENTS = (README, MEASUREMENTS)
+IN_README = ("sharing",)
+"""Results files whose tables stand there, beside the summary of all filters."""
 
 BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
 EXPORTERS = ("plain", "tiedge")
@@ -47,17 +53,25 @@ def read_results(folder: Path) -> Results:
     }
 
 
-def fill_tables(text: str, results: Results) -> str:
-    """Return a README's text with each table that there are results for made anew.
+def fill_tables(text: str, results: Results, document: str) -> str:
+    """Return a document with each of its tables that there are results for made anew.
 
     A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`. Raises
     DataError where one of the marks is missing.
     """
     for name, result in results.items():
-        shown = TABLES[name](result["rows"], results)
-        said = _conditions(result["conditions"])
-        text = put_table(text, name, f"{shown}\n\n{said}", "README.md")
+        if document_of(name) == document:
+            shown = TABLES[name](result["rows"], results)
+            said = _conditions(result["conditions"])
+            text = put_table(text, name, f"{shown}\n\n{said}", document)
+    if document == README:
+        text = put_table(text, "summary", summary_table(results), document)
     return text
+
+
+def document_of(name: str) -> str:
+    """Return where the table of a results file stands."""
+    return README if name in IN_README else MEASUREMENTS
 
 
 def put_table(text: str, name: str, shown: str, document: str) -> str:

@@ -2,7 +2,7 @@
 
 Each of results/*.json is written whole as soon as it is measured, by calls of the
 `tiedge` command, with the conditions and a hash of the sources that it depends on. The
-README's tables and plots follow.
+tables and plots of README.md and docs/measurements.md follow.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ from training.picture_results import (
     peer_rows,
     superres_rows,
 )
+from training.quality_plot import draw_peers
 from training.record import source_revision
 from training.result_rows import ENGINE, PRECISION, THREADS, Call, Row, cases_of, only
 from training.result_tables import (
+    DOCUMENTS,
     TABLES,
     UNSEEN,
     fill_tables,
@@ -169,7 +171,7 @@ SOURCES = {
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 
-BUNDLES = {
+BUNDLES: dict[str, tuple[str, ...]] = {
     "denoise": ("denoise",),
     "denoise_peers": ("denoise",),
     "denoise_gray": ("denoise",),
@@ -204,7 +206,11 @@ __all__ = [
     "sources_sha256",
 ]
 
-PLOTS = {"sharing": draw_sharing, "frame_budget": draw_budget}
+PLOTS = {
+    "sharing": draw_sharing,
+    "frame_budget": draw_budget,
+    "denoise_peers": draw_peers,
+}
 """Results file to what draws docs/NAME.png of its rows."""
 
 
@@ -260,6 +266,7 @@ class Setup:
     photos: str = "photos/test_CBSD68.txt"
     """In the data folder, as are all that follow."""
     small_photos: str = "photos/Set5"
+    """No choice in training was made by them."""
     gray: tuple[str, ...] = ("photos/BSD68", "photos/Set12")
     speech: str = "speech/free-spoken-digit"
     strings: str = "speech/speechocean762"
@@ -303,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make(name: str, setup: Setup, call: Call) -> None:
-    """Measure one results file, write it, and bring the README's tables up to date.
+    """Measure one results file, write it, and bring the documents' tables up to date.
 
     What cannot be measured leaves all as it was.
     """
@@ -319,9 +326,10 @@ def make(name: str, setup: Setup, call: Call) -> None:
     write_text(setup.folder / f"{name}.json", text)
     if name in PLOTS:
         PLOTS[name](rows, setup.root / "docs" / f"{name}.png")
-    readme = setup.root / "README.md"
-    written = readme.read_text(encoding="utf-8")
-    write_text(readme, fill_tables(written, read_results(setup.folder)))
+    found = read_results(setup.folder)
+    for document in DOCUMENTS:
+        path = setup.root / document
+        write_text(path, fill_tables(path.read_text("utf-8"), found, document))
 
 
 def conditions(name: str) -> Row:

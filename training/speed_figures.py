@@ -1,4 +1,4 @@
-"""What README.md shows of results/picture_speed.json."""
+"""What docs/measurements.md shows of results/picture_speed.json."""
 
 from __future__ import annotations
 
@@ -76,6 +76,14 @@ def _live(rows: Rows) -> str:
 
 
 def _looks(rows: Rows) -> str:
+    """Return a table for each number of threads."""
+    threads = dict.fromkeys(row["threads"] for row in rows)
+    return "\n\n".join(
+        _looks_on([row for row in rows if row["threads"] == n]) for n in threads
+    )
+
+
+def _looks_on(rows: Rows) -> str:
     depths = list(dict.fromkeys(row["depth"] for row in rows))
     head = ["look", "OpenCV ms", *(f"depth {d}, ms" for d in depths)]
     head += [f"times faster at depth {d}" for d in depths]
@@ -90,7 +98,9 @@ def _looks(rows: Rows) -> str:
                 *(f"{row['ratio']:.1f}" for row in own),
             ]
         )
-    return f"{table(head, lines)}\n\nA picture of {_size(rows[0])}, one thread each."
+    threads = rows[0]["threads"]
+    said = f"A picture of {_size(rows[0])}, {threads} thread{'s' * (threads > 1)} each."
+    return f"{table(head, lines)}\n\n{said}"
 
 
 def _cbm3d(rows: Rows) -> str:

@@ -46,6 +46,7 @@ N_BEFORE, N_TIMED = 2, 12
 N_SLOW = 2
 """Rounds with CBM3D, a run of which takes a good part of a minute."""
 LIVE_THREADS = 2
+LOOKS_THREADS = (1, 2)
 MILLISECONDS_PER_SECOND = 1000
 DNCNN, FFDNET = "DnCNN", "FFDNet"
 
@@ -201,9 +202,14 @@ def _live() -> Iterator[Row]:
 
 def _looks() -> Iterator[Row]:
     """Yield the times of each look at each depth beside OpenCV's operator."""
+    for threads in LOOKS_THREADS:
+        yield from _looks_on(threads)
+
+
+def _looks_on(threads: int) -> Iterator[Row]:
     picture = _photo_like(MEGAPIXEL_PX)
     pixels = to_8_bits(picture)
-    with opencv_threads(1), open_filter("looks", ENGINE) as ours:
+    with opencv_threads(threads), open_filter("looks", ENGINE, threads=threads) as ours:
         for look, operator in LOOKS.items():
             runs: dict[str, Run] = {"OpenCV": _call(operator, pixels)}
             for depth in ours.bundle.depths:
@@ -216,7 +222,7 @@ def _looks() -> Iterator[Row]:
                     "kind": "looks",
                     "name": look,
                     "depth": depth,
-                    "threads": 1,
+                    "threads": threads,
                     "size_px": list(MEGAPIXEL_PX),
                     "p50_ms": found[str(depth)],
                     "opencv_p50_ms": found["OpenCV"],
