@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 CASE = "bundle engine engine_version precision threads"
 FIGURES = "depth psnr_db ssim ms"
+POSED_NOISE = "sigma protocol seed noisy_psnr_db"
+POSED_LIGHT = "exposure strength seed untouched_psnr_db"
+POSED_LOOK = "look strength untouched_psnr_db"
+"""What evaluation says of the pictures that were to be filtered."""
 PEERS_EVERY = 4
 """Of the photographs, one in so many stands for all where slow peers are measured."""
 
@@ -56,7 +60,7 @@ def _noise(
 ) -> Iterator[Row]:
     for sigma in sigmas:
         found = call(*asked, "--sigma", f"{sigma:g}", "--depth", "all")
-        same = only(found, f"{CASE} sigma protocol seed n_pictures noisy_psnr_db")
+        same = only(found, f"{CASE} {POSED_NOISE} n_pictures")
         for row in _per_depth(found):
             yield same | {"data": data} | only(row, FIGURES)
 
@@ -81,15 +85,10 @@ def peer_rows(setup: Setup, call: Call) -> Iterator[Row]:
         for data, given, sigmas in (part, (setup.small_photos, unseen, setup.sigmas)):
             for sigma in sigmas:
                 asked = ("--data", str(given), "--sigma", f"{sigma:g}", *default)
-                found = call(
-                    *("evaluate", setup.denoise, *asked, "--depth", "all", "--beside")
-                )
-                same = only(found, "threads sigma protocol seed n_pictures")
-                same |= only(found, "noisy_psnr_db") | {"data": data}
-                run_by = only(found, CASE) | file
-                for row in _per_depth(found):
-                    yield {**same, "peer": None, **run_by, **only(row, FIGURES)}
-                yield from _peers(found, same)
+                evaluate = ("evaluate", setup.denoise, *asked, "--depth", "all")
+                found = call(*evaluate, "--beside")
+                for row in _with_peers(found, POSED_NOISE, data):
+                    yield row if row["peer"] else row | file
 
 
 def _file_bytes(bundle: str, case: Sequence[str]) -> int:
@@ -115,11 +114,11 @@ def enhance_rows(setup: Setup, call: Call) -> Iterator[Row]:
     for case in cases:
         beside = ("--beside",) if case == default else ()
         found = call(*evaluate, *case, *beside)
-        yield from _with_peers(found, "exposure strength seed", setup.photos)
+        yield from _with_peers(found, POSED_LIGHT, setup.photos)
     for strength in ((), ("--strength", "0")):
         good = (*default, "--exposure", "good", *strength)
         found = call(*evaluate, *good)
-        yield from _with_peers(found, "exposure strength seed", setup.photos)
+        yield from _with_peers(found, POSED_LIGHT, setup.photos)
 
 
 def superres_rows(setup: Setup, call: Call) -> Iterator[Row]:
@@ -145,12 +144,12 @@ def looks_rows(setup: Setup, call: Call) -> Iterator[Row]:
             asked = ("evaluate", setup.looks, "--data", photos, *case, "--look", look)
             beside = ("--beside",) if is_default else ()
             found = call(*asked, "--depth", "all", *beside)
-            yield from _with_peers(found, "look strength", setup.photos)
+            yield from _with_peers(found, POSED_LOOK, setup.photos)
 
 
 def _with_peers(found: Row, posed: str, data: str) -> Iterator[Row]:
     """Yield a row per depth and one per peer; `posed` names what pictures were like."""
-    same = only(found, f"bundle threads {posed} n_pictures untouched_psnr_db")
+    same = only(found, f"bundle threads {posed} n_pictures")
     same |= {"data": data}
     run_by = only(found, "engine engine_version precision")
     for row in _per_depth(found):

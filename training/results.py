@@ -323,13 +323,17 @@ def make(name: str, setup: Setup, call: Call) -> None:
         "rows": rows,
     }
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    found = {**read_results(setup.folder), name: json.loads(text)}
+    documents = {setup.root / document: document for document in DOCUMENTS}
+    filled = {
+        path: fill_tables(path.read_text("utf-8"), found, document)
+        for path, document in documents.items()
+    }
     write_text(setup.folder / f"{name}.json", text)
     if name in PLOTS:
         PLOTS[name](rows, setup.root / "docs" / f"{name}.png")
-    found = read_results(setup.folder)
-    for document in DOCUMENTS:
-        path = setup.root / document
-        write_text(path, fill_tables(path.read_text("utf-8"), found, document))
+    for path, document in filled.items():
+        write_text(path, document)
 
 
 def conditions(name: str) -> Row:

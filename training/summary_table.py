@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from training.markdown import decibel, table
@@ -11,9 +12,9 @@ from training.picture_tables import (
     PUBLISHED_NOISE,
     PUBLISHED_SUPERRES,
 )
+from training.result_rows import ENGINE, PRECISION
 
-ENGINE, PRECISION = "litert", "int8"
-FILE = "{}.int8.tflite"
+FILE = f"{{}}.{PRECISION}.tflite"
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Any]]
@@ -55,20 +56,25 @@ def _measured(results: Results) -> Iterator[tuple[str, Sequence[Row], list[str]]
                 if sigma in published and name == "denoise"
             ]
             found = [row for row in rows if row["sigma"] == sigma]
-            yield f"noise of σ {sigma:g}, CBSD68", found, beside
+            yield f"noise of σ {sigma:g}, {_set_of(found)}", found, beside
     if rows := _own(results, "superres"):
         beside = [f"bicubic {decibel(rows[0]['bicubic_psnr_db'])}"]
         beside += [f"{peer} {db:.2f}" for peer, db in PUBLISHED_SUPERRES.items()]
-        yield "twice the size, Y of Set5", rows, beside
+        yield f"twice the size, Y of {_set_of(rows)}", rows, beside
     dark = [r for r in _rows(results, "enhance") if r["exposure"] == "dark"]
     if rows := [row for row in dark if not row["peer"] and _is_own(row)]:
         beside = [f"{r['peer']} {decibel(r['psnr_db'])}" for r in dark if r["peer"]]
-        yield "CBSD68 darkened", rows, beside
+        yield f"{_set_of(rows)} darkened", rows, beside
     of_looks = [row for row in _own(results, "looks") if not row["peer"]]
     for look in dict.fromkeys(row["look"] for row in of_looks):
         rows = [row for row in of_looks if row["look"] == look]
         beside = [f"nothing done {decibel(rows[0]['untouched_psnr_db'])}"]
-        yield f"{look} as by OpenCV, CBSD68", rows, beside
+        yield f"{look} as by OpenCV, {_set_of(rows)}", rows, beside
+
+
+def _set_of(rows: Sequence[Row]) -> str:
+    """Return the name of the pictures that rows were measured on."""
+    return PurePosixPath(rows[0]["data"]).stem.removeprefix("test_")
 
 
 def _own(results: Results, name: str) -> list[Row]:

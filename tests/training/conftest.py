@@ -9,6 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.training.hand_made_results import made_setup
+from training.results import Setup
+
 
 @pytest.fixture(autouse=True)
 def _torch_seeded() -> None:
@@ -28,3 +31,10 @@ def photos(tmp_path: Path) -> Path:
         picture = np.stack([grey, grey[::-1], np.roll(grey, index)], axis=-1)
         Image.fromarray(picture.astype(np.uint8)).save(folder / f"{index}.png")
     return folder
+
+
+@pytest.fixture
+def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """Return a root with documents, hand-made bundles, photographs and clips."""
+    assert photos.is_dir()
+    return made_setup(tmp_path, monkeypatch)

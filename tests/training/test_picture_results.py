@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from edge_runtime.bundle import find_bundle
-from tests.training.hand_made_results import call, made, made_setup, marked, written
+from tests.training.hand_made_results import call, made, marked, written
 from training.result_tables import MEASUREMENTS, fill_tables, read_results
 from training.results import Setup, make
 from training.summary_table import summary_table
-
-
-@pytest.fixture
-def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
-    """Return a root with documents, hand-made bundles, photographs and clips."""
-    assert photos.is_dir()
-    return made_setup(tmp_path, monkeypatch)
 
 
 def test_denoise_has_a_row_per_depth_and_sigma(setup: Setup) -> None:
@@ -152,12 +141,12 @@ def test_the_summary_tells_each_filter_once(setup: Setup) -> None:
     assert "| filter | file | PSNR | depth 1 | depth 2 | beside |" == head
     starts = [" | ".join(line.split(" | ")[:3]) for line in lines]
     assert [
-        "| blur | 2 KB | noise of σ 15, CBSD68",
-        "| blur |  | noise of σ 25, CBSD68",
-        "| double | 1 KB | twice the size, Y of Set5",
-        "| light | 2 KB | CBSD68 darkened",
-        "| light |  | smooth as by OpenCV, CBSD68",
-        "| light |  | glow as by OpenCV, CBSD68",
+        "| blur | 2 KB | noise of σ 15, photos",
+        "| blur |  | noise of σ 25, photos",
+        "| double | 1 KB | twice the size, Y of photos",
+        "| light | 2 KB | photos darkened",
+        "| light |  | smooth as by OpenCV, photos",
+        "| light |  | glow as by OpenCV, photos",
     ] == starts
     assert "| CBM3D 33.52; FFDNet, 852 K parameters 33.87 |" in lines[0]
     denoised = [f"{row['psnr_db']:.2f}" for row in results["denoise"]["rows"]]

@@ -16,7 +16,6 @@ from tests.training.hand_made_results import (
     COMPARED,
     call,
     made,
-    made_setup,
     marked,
     written,
 )
@@ -33,13 +32,6 @@ from training.result_tables import (
     read_results,
 )
 from training.results import ROOT, Setup, make, sources_sha256
-
-
-@pytest.fixture
-def setup(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
-    """Return a root with documents, hand-made bundles, photographs and clips."""
-    assert photos.is_dir()
-    return made_setup(tmp_path, monkeypatch)
 
 
 def test_digits_have_the_unseen_speaker_and_strings(setup: Setup) -> None:
@@ -174,6 +166,18 @@ def test_a_failed_measurement_leaves_all_as_it_was(setup: Setup) -> None:
 
     assert before == written(setup)
     assert not setup.folder.exists()
+
+
+def test_a_document_without_a_place_leaves_all_as_it_was(setup: Setup) -> None:
+    """Nothing is written unless all of it can be."""
+    (setup.root / MEASUREMENTS).write_text("# tiedge\n")
+    readme = written(setup, README)
+
+    with pytest.raises(DataError, match=r"^docs/measurements\.md: no place for a"):
+        make("bundles", setup, call)
+
+    assert not setup.folder.exists()
+    assert readme == written(setup, README)
 
 
 def test_no_engine_is_one_line(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
