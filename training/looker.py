@@ -8,16 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from training.repeated import RepeatedNetwork, fold, folded_radius_px, unfold
+from training.rounding import ConvRounding
 from training.sharing import mixed
-from training.upscaler import enlarge
 
 FOLD_PX = 4
 """Phases along each axis: at a quarter of the resolution, a look costs little time."""
 N_COLOURS = 3
 FOLDED = N_COLOURS * FOLD_PX**2
-GAIN = 8.0
-"""Gains come out of the tail so much smaller: they share its int8 range with changes
-of the picture, which need finer steps."""
+SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
 class Looker(RepeatedNetwork):
@@ -27,14 +25,16 @@ class Looker(RepeatedNetwork):
     the look, (B, n, 1, 1), of which one number is 1 and the others 0, and the
     strength, (B, 1, 1, 1): 0 gives the picture back.
 
-    The picture comes back times a gain, found for every fourth pixel and colour and
-    enlarged bilinearly, plus a change: what is linear in the picture nearby keeps its
-    edges, as in a guided filter (He et al. 2010).
+    The picture comes back times a gain plus a change, either found for every pixel and
+    colour: what is linear in the picture nearby keeps its edges, as in a guided filter
+    (He et al. 2010). Then its own outlines are drawn into it, as dark as the look wants
+    them.
 
-    All looks share all kernels. A look is what it mixes of three banks of rows: the
-    block's scales and biases at each step, the gains of the channels in front of the
-    tail, and how much of the picture is kept. A gain in front of a kernel is a kernel
-    of the look's own, mixed from the channels of one that is stored once.
+    All looks share all kernels. A look is what it mixes of banks of rows: the block's
+    scales and biases at each step, the gains of the channels in front of the tail, how
+    much of the picture is kept, and the darkness of outlines. A gain in front of a
+    kernel is a kernel of the look's own, mixed from the channels of one that is stored
+    once.
     """
 
     multiple_px = FOLD_PX
@@ -42,24 +42,26 @@ class Looker(RepeatedNetwork):
     def __init__(
         self,
         channels: int = 32,
-        depths: Sequence[int] = (1, 2, 4),
+        depths: Sequence[int] = (1, 2),
         n_looks: int = 5,
         *,
-        n_convolutions: int = 2,
+        n_convolutions: int = 4,
         rounding: bool = False,
     ) -> None:
         super().__init__(
             FOLDED,
             channels,
-            FOLDED + N_COLOURS,
+            2 * FOLDED,
             depths,
             n_convolutions=n_convolutions,
             n_banks=n_looks,
+            end_px=1,
             rounding=rounding,
         )
         self.told = (n_looks, 1)
         self.gain = nn.Parameter(torch.ones(n_looks * channels))
-        self.kept = nn.Parameter(torch.ones(n_looks * N_COLOURS))
+        self.kept = nn.Parameter(torch.ones(n_looks * FOLDED))
+        self.outlines = Outlines(n_looks, rounding=rounding)
         with torch.no_grad():
             self.tail.weight.mul_(0.1)  # starts near doing nothing
 
@@ -74,11 +76,69 @@ class Looker(RepeatedNetwork):
         return fold(picture, fold_px=FOLD_PX)
 
     def before_tail(self, h: Tensor, *told: Tensor) -> Tensor:
-        look, _ = told
-        return h * mixed(self.gain, look)
+        look, strength = told
+        return h * (strength * mixed(self.gain, look))
+
+    def bias_of_exit(self, bias: Tensor, *told: Tensor) -> Tensor:
+        _, strength = told
+        return strength * bias
 
     def out_of(self, made: Tensor, picture: Tensor, *told: Tensor) -> Tensor:
         look, strength = told
-        change, gain = (made * strength).split([FOLDED, N_COLOURS], dim=1)
-        kept = GAIN * gain + (1.0 + strength * (mixed(self.kept, look) - 1.0))
-        return picture * enlarge(kept, FOLD_PX) + unfold(change, FOLD_PX)
+        change, gain = made.chunk(2, dim=1)
+        kept = 1.0 + strength * (mixed(self.kept, look) - 1.0)
+        plain = fold(picture, fold_px=FOLD_PX) * (gain + kept) + change
+        return unfold(self.outlines(plain, look, strength), FOLD_PX)
+
+
+class Outlines(nn.Module):
+    """Draws the outlines that a picture has, darker, into it.
+
+    Slopes of brightness at every pixel, along either axis, come of one convolution of
+    the picture's phases; what darkness they stand for, of another. They start as Sobel
+    filters and the sum of the slopes' sizes.
+    """
+
+    def __init__(self, n_looks: int, *, rounding: bool) -> None:
+        super().__init__()
+        slopes = sobel_of_phases()
+        self.slopes = nn.Conv2d(FOLDED, len(slopes), 3, padding=1, bias=False)
+        self.darkness = nn.Conv2d(len(slopes), FOLDED, 1, bias=False)
+        self.dark = nn.Parameter(torch.zeros(n_looks * len(slopes)))
+        with torch.no_grad():
+            self.slopes.weight.copy_(slopes)
+            self.darkness.weight.copy_(slopes_of_pixel())
+        self.slopes_rounding = ConvRounding(enabled=rounding)
+        self.darkness_rounding = ConvRounding(enabled=rounding)
+
+    def forward(self, phases: Tensor, look: Tensor, strength: Tensor) -> Tensor:
+        """Return the phases with outlines; all (B, 48, Y, X)."""
+        slopes = self.slopes_rounding(phases, self.slopes).abs()
+        slopes = slopes * (strength * mixed(self.dark, look))
+        return phases - phases * self.darkness_rounding(slopes, self.darkness)
+
+
+def sobel_of_phases() -> Tensor:
+    """Return Sobel filters of every phase's brightness, (2 · 16, 48, 3, 3)."""
+    n = FOLD_PX
+    kernel = torch.zeros(2, n, n, n, n, N_COLOURS, 3, 3)
+    for axis in range(2):
+        for y in range(n):
+            for x in range(n):
+                for up in range(-1, 2):
+                    for left in range(-1, 2):
+                        cell_y, phase_y = divmod(y + up, n)
+                        cell_x, phase_x = divmod(x + left, n)
+                        place = (up + 1, left + 1) if axis else (left + 1, up + 1)
+                        slope = SOBEL[place[0]][place[1]] / N_COLOURS
+                        kernel[
+                            axis, y, x, phase_y, phase_x, :, 1 + cell_y, 1 + cell_x
+                        ] = slope
+    return kernel.reshape(-1, FOLDED, 3, 3)
+
+
+def slopes_of_pixel() -> Tensor:
+    """Return the kernel, (48, 2 · 16, 1, 1), that adds up a pixel's two slopes."""
+    n_pixels = FOLD_PX**2
+    own = torch.eye(n_pixels).repeat_interleave(N_COLOURS, dim=0)  # (48, 16)
+    return own.repeat(1, 2)[..., None, None]

@@ -38,11 +38,13 @@ class RepeatedNetwork(nn.Module, ABC):
         *,
         n_convolutions: int = 2,
         n_banks: int = 1,
+        end_px: int = 3,
         rounding: bool,
     ) -> None:
         super().__init__()
         self.depths = tuple(depths)
-        self.head = nn.Conv2d(n_in, channels, 3, padding=1, bias=False)
+        self._end_radius = pad = end_px // 2
+        self.head = nn.Conv2d(n_in, channels, end_px, padding=pad, bias=False)
         self.body = RepeatedBlock(
             channels,
             self.depths[-1],
@@ -50,7 +52,7 @@ class RepeatedNetwork(nn.Module, ABC):
             n_banks=n_banks,
             rounding=rounding,
         )
-        self.tail = nn.Conv2d(channels, n_out, 3, padding=1, bias=False)
+        self.tail = nn.Conv2d(channels, n_out, end_px, padding=pad, bias=False)
         self.tail_bias = nn.Parameter(torch.zeros(len(self.depths), n_out))
         self.head_rounding = ConvRounding(enabled=rounding)
         self.tail_rounding = ConvRounding(enabled=rounding)
@@ -95,9 +97,13 @@ class RepeatedNetwork(nn.Module, ABC):
         """Return what the tail reads of the stream, (B, C, Y, X)."""
         return h
 
+    def bias_of_exit(self, bias: Tensor, *told: Tensor) -> Tensor:
+        """Return what the tail's result gets, of a depth's own bias, (n_out, 1, 1)."""
+        return bias
+
     def n_grid_px(self, depth: int) -> int:
         """How far, in pixels of the stream, head, body and tail see together."""
-        return 1 + self.body.radius(depth) + 1
+        return 2 * self._end_radius + self.body.radius(depth)
 
     def _stream(self, picture: Tensor, *told: Tensor) -> Tensor:
         # Convolutions on a CPU run a tenth faster where channels lie last.
@@ -107,6 +113,7 @@ class RepeatedNetwork(nn.Module, ABC):
 
     def _exit(self, h: Tensor, depth: int, picture: Tensor, *told: Tensor) -> Tensor:
         bias = self.tail_bias[self.depths.index(depth)][:, None, None]
+        bias = self.bias_of_exit(bias, *told)
         read = self.before_tail(h, *told)
         return self.out_of(self.tail_rounding(read, self.tail) + bias, picture, *told)
 

@@ -15,10 +15,10 @@ from edge_runtime.bundle_parts import TensorSpec
 from edge_runtime.pictures import to_float
 from export.plan import Arrays, EntryPoint, Plan
 from export.plans.repeated import (
-    TILE_PX,
     Purpose,
     Shapes,
     convolve,
+    cut_or_mirrored,
     folded_last,
     mixed_last,
     repeated_parts,
@@ -26,11 +26,13 @@ from export.plans.repeated import (
     stream_of,
     unfolded_last,
 )
-from training.looker import FOLD_PX, FOLDED, GAIN, N_COLOURS, Looker
+from training.looker import FOLD_PX, FOLDED, N_COLOURS, Looker
 from training.looks import LOOKS, told_look
 from training.problems import Styling
 from training.trained import TrainedRepeated
-from training.upscaler import enlarge
+
+TILE_PX = 540
+"""Four of them cover a megapixel, and little of it twice."""
 
 
 class Head(nn.Module):
@@ -54,6 +56,9 @@ class Tail(nn.Module):
         self.bias = network.tail_bias
         self.gain = network.gain
         self.kept = network.kept
+        self.slopes = network.outlines.slopes
+        self.darkness = network.outlines.darkness
+        self.dark = network.outlines.dark
 
     def forward(
         self,
@@ -64,14 +69,18 @@ class Tail(nn.Module):
         exit: Tensor,
     ) -> tuple[Tensor]:
         """Return the picture, (1, Y, X, 3); exit, (1,), tells the depth."""
-        read = stream * mixed_last(self.gain[None], look)
-        made = (convolve(self.tail, read) + F.embedding(exit, self.bias)) * strength
-        change, gain = made[..., :FOLDED], made[..., FOLDED:]
+        strength = strength.reshape(1, 1)
+        read = stream * (strength * mixed_last(self.gain[None], look))
+        made = convolve(self.tail, read)
+        bias = strength * F.embedding(exit, self.bias)
         kept = 1.0 + strength * (mixed_last(self.kept[None], look) - 1.0)
-        kept = (GAIN * gain + kept).permute(0, 3, 1, 2)
-        kept = enlarge(kept, FOLD_PX).permute(0, 2, 3, 1)
-        change = unfolded_last(change, N_COLOURS, FOLD_PX)
-        return ((picture * kept + change).clamp(0.0, 1.0),)
+        change = made[..., :FOLDED] + bias[:, :FOLDED]
+        gain = made[..., FOLDED:] + (bias[:, FOLDED:] + kept)
+        plain = folded_last(picture, FOLD_PX) * gain + change
+        slopes = convolve(self.slopes, plain).abs()
+        slopes = slopes * (strength * mixed_last(self.dark[None], look))
+        drawn = plain - plain * convolve(self.darkness, slopes)
+        return (unfolded_last(drawn, N_COLOURS, FOLD_PX).clamp(0.0, 1.0),)
 
 
 def looks_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
@@ -117,7 +126,7 @@ def _tile(
 ) -> Arrays:
     """Return a tile at full strength; over the set, all looks take turns."""
     return {
-        "picture": to_float(photo[:TILE_PX, :TILE_PX])[None],
+        "picture": to_float(cut_or_mirrored(photo, (TILE_PX, TILE_PX)))[None],
         "look": told_look(looks[seed % len(looks)])[None].transpose(0, 2, 3, 1),
         "strength": np.ones((1, 1, 1, 1), np.float32),
     }

@@ -90,12 +90,13 @@ def test_looks_differ_by_their_rows_alone() -> None:
     with torch.no_grad():
         apart = [network.at_depth(picture, t, full, depth=2) for t in (first, second)]
         body = network.body
-        tables = (body.scale, body.bias, *body.between_bias, network.gain)
+        tables = (
+            *(body.scale, body.bias, *body.between_bias),
+            *(network.gain, network.kept, network.outlines.dark),
+        )
         for table in tables:
             banks = table.reshape(*table.shape[:-1], len(LOOKS), -1)
             banks[..., list(LOOKS).index("glow"), :] = banks[..., 0, :]
-        kept = network.kept.reshape(len(LOOKS), 3)
-        kept[list(LOOKS).index("glow")] = kept[0]
         alike = [network.at_depth(picture, t, full, depth=2) for t in (first, second)]
 
     assert not torch.allclose(*apart, atol=1e-3)

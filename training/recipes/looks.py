@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # settings are checked before torch is imported
 class LooksRecipe(RepeatedRecipe):
     """Give pictures one of several looks."""
 
-    steps: int = 10_000
+    steps: int = 12_000
     batch: int = 10
     learning_rate: float = 2e-3
     validate_steps: int = 1000
