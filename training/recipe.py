@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from edge_runtime.errors import CheckpointError, SettingError
 
-PRECISIONS = ("32-true", "bf16-mixed")
+BF16 = "bf16-mixed"
+PRECISIONS = ("32-true", BF16)
 CLUSTERS = (0, 16, 32)
 KEPT = ("best", "last")
 
@@ -45,7 +46,7 @@ class Recipe:
     """Steps between validations; each writes a checkpoint."""
     keep: str = "best"
     """Which validation's weights the run leaves: best, or last whatever it scores."""
-    precision: str = "bf16-mixed"
+    precision: str = BF16
     """Arithmetic of the forward and backward pass: bf16-mixed or 32-true."""
     seed: int = 0
     """Of the first weights, and of every example."""

@@ -180,7 +180,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     "enhance": ("enhance",),
     "looks": ("looks",),
     "digits": ("digits",),
-    "bundles": ("denoise", "denoise_live", "superres", "enhance", "digits"),
+    "bundles": ("denoise", "denoise_live", "superres", "enhance", "looks", "digits"),
     "sharing": (),
     "picture_speed": ("denoise", "denoise_live", "looks"),
     "dial": (),

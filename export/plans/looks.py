@@ -137,10 +137,10 @@ CARD = """\
 
 Gives photographs one of several looks: smooth (flat surfaces, sharp edges), detail,
 stylize (painted surfaces, dark edges), sketch (coloured pencil) and glow (light that
-spreads). One residual block of two 3×3 convolutions runs 1, 2 or 4 times at a quarter
+spreads). One residual block of four 3×3 convolutions runs once or twice at a quarter
 of the resolution; every run and every look use the same kernels. A look is a few rows
-of numbers: scales and biases of the block's steps, gains of the channels that the last
-kernel reads, and how much of the picture is kept.
+of numbers: scales and biases of the block's steps, gains of the channels that the tail
+reads, how much of the picture is kept, and how dark its outlines are drawn.
 
 ## Input and output
 

@@ -197,6 +197,8 @@ class Purpose:
     card: str
     offers: Mapping[str, Any]
     """Of `picture` in bundle.json: sigma, tones, strength and looks where there are."""
+    int8_metric_loss: float = 0.15
+    """Decibels of PSNR that a file of less than fp32 may be worse."""
 
 
 def repeated_plan(
@@ -219,7 +221,7 @@ def repeated_plan(
         source=source,
         quantization="static",
         int8_snr_floor_db=25.0,
-        int8_metric_loss=0.15,
+        int8_metric_loss=purpose.int8_metric_loss,
         measure=Measure(
             network_restorer(network),
             purpose.problem,
