@@ -197,6 +197,8 @@ class Purpose:
     card: str
     offers: Mapping[str, Any]
     """Of `picture` in bundle.json: sigma, tones, strength and looks where there are."""
+    int8_snr_floor_db: float = 25.0
+    """Least signal-to-noise ratio of a file that computes in int8."""
     int8_metric_loss: float = 0.15
     """Decibels of PSNR that a file of less than fp32 may be worse."""
 
@@ -220,7 +222,7 @@ def repeated_plan(
         asked=held_out,
         source=source,
         quantization="static",
-        int8_snr_floor_db=25.0,
+        int8_snr_floor_db=purpose.int8_snr_floor_db,
         int8_metric_loss=purpose.int8_metric_loss,
         measure=Measure(
             network_restorer(network),
