@@ -270,12 +270,30 @@ def test_a_run_says_what_it_trains_and_where(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Size, frozen part, device and folder are told before the first step."""
-    run_line(tmp_path / "run", Start(freeze=("0.",)))
+    exact, start = replace(LINE, precision="32-true"), Start(freeze=("0.",))
+
+    train("line", exact, LineTask(exact, None), tmp_path / "run", start)
 
     assert [
         "line: 81 parameters, 72 of them frozen; on cpu (threads: 1)",
         f"writes to {tmp_path}/run",
     ] == capsys.readouterr().err.splitlines()[:2]
+
+
+@pytest.mark.parametrize(("found", "n_lines"), [(True, 0), (False, 1)])
+def test_a_run_says_where_its_precision_is_slow(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    found: bool,
+    n_lines: int,
+) -> None:
+    """Once, and where the processor lacks the arithmetic alone."""
+    monkeypatch.setattr("training.loop.has_bf16", lambda: found)
+
+    run_line(tmp_path / "run")
+
+    assert n_lines == capsys.readouterr().err.count("precision=32-true takes")
 
 
 def test_transfer_copies_what_fits(

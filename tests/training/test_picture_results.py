@@ -144,7 +144,7 @@ def test_the_summary_tells_each_filter_once(setup: Setup) -> None:
         "| blur | 2 KB | noise of σ 15, photos",
         "| blur |  | noise of σ 25, photos",
         "| double | 1 KB | twice the size, Y of photos",
-        "| light | 2 KB | photos darkened",
+        "| light | 3 KB | photos darkened",
         "| light |  | smooth as by OpenCV, photos",
         "| light |  | glow as by OpenCV, photos",
     ] == starts
