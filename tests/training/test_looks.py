@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from edge_runtime.errors import SettingError
 from edge_runtime.pictures import psnr_db, read_picture, to_float, write_picture
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights
 from training.commands.evaluate import run as evaluate
+from training.looker import FOLD_PX, SOBEL, sobel_of_phases
 from training.looks import LOOKS, told_look
 from training.problems import Styling
 from training.recipes.looks import LooksRecipe
-from training.tasks.looks import LooksTask
+from training.repeated import fold, unfold
+from training.tasks.looks import SHARES, LooksTask
 
 TINY = LooksRecipe(channels=4, depths=(1, 2), depth_weights=(0.5, 1.0), patch_px=16)
 
@@ -79,6 +83,20 @@ def test_no_strength_gives_the_picture_back() -> None:
             torch.testing.assert_close(picture, found, rtol=0.0, atol=0.0)
 
 
+@pytest.mark.parametrize(
+    ("axis", "kernel"), [(0, np.array(SOBEL).T), (1, np.array(SOBEL))]
+)
+def test_outlines_start_as_sobel_filters(axis: int, kernel: NDArray[Any]) -> None:
+    """Of every pixel's brightness, along rows or columns, across cells too."""
+    picture = torch.rand(1, 3, 16, 20)
+    filters = torch.from_numpy(kernel).float()[None, None]
+    expected = F.conv2d(picture.mean(dim=1, keepdim=True), filters, padding=1)
+
+    found = F.conv2d(fold(picture, fold_px=FOLD_PX), sobel_of_phases(), padding=1)
+
+    torch.testing.assert_close(expected, unfold(found.chunk(2, dim=1)[axis], FOLD_PX))
+
+
 def test_looks_differ_by_their_rows_alone() -> None:
     """Made alike, two looks give the same picture; else they do not."""
     network = spread(TINY.network())
@@ -120,6 +138,12 @@ def test_training_lowers_the_error(tmp_path: Path) -> None:
         losses.append(loss.item())
 
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_every_look_has_its_share_of_examples() -> None:
+    """A look without one would never be learned."""
+    assert list(LOOKS) == list(SHARES)
+    assert sum(SHARES.values()) == pytest.approx(1.0)
 
 
 def test_a_validation_tells_each_look(tmp_path: Path) -> None:
