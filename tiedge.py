@@ -78,6 +78,9 @@ EXTRA_OF_PACKAGE = {
 }
 """Which extra brings a package that a verb may find missing."""
 
+CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What a full or broken disk, a quota or a limit say."""
+
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
 """What shells report for a program that SIGINT ended."""
@@ -104,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _let_stdout_go()
         return EXIT_FAILURE
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in CANNOT_WRITE:
             raise
         _let_stdout_go()
         return _refuse(verb, f"cannot write: {error.strerror}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -113,9 +113,7 @@ class ImageFilter:
         _check_picture(picture)
         n_rows, n_columns, _ = picture.shape
         scale = self.spec.scale
-        result = np.empty((n_rows * scale, n_columns * scale, N_CHANNELS), np.float32)
-        start = 0
-        for band in self.bands(
+        bands = self.bands(
             lambda start, stop: picture[start:stop],
             n_rows,
             n_columns,
@@ -123,7 +121,13 @@ class ImageFilter:
             depth,
             strength=strength,
             look=look,
-        ):
+        )
+        first = next(bands)
+        if len(first) == n_rows * scale:
+            return np.ascontiguousarray(first)
+        result = np.empty((n_rows * scale, n_columns * scale, N_CHANNELS), np.float32)
+        start = 0
+        for band in chain([first], bands):
             result[start : start + len(band)] = band
             start += len(band)
         return result
@@ -157,21 +161,40 @@ class ImageFilter:
             controls["tones"] = tones[None, None, None]
         scale = self.spec.scale
         columns = self._spans(1, n_columns, depth)
-        strip = read(0, 0)  # (y, X, 3), the rows under one row of tiles
-        top = 0
-        for row in self._spans(0, n_rows, depth):
-            stop = min(row.start + self.spec.tile_px[0], n_rows)
-            fresh = read(top + len(strip), stop)
-            strip, top = np.concatenate([strip[row.start - top :], fresh]), row.start
+        top, rows = 0, self.spec.tile_px[0]
+        strip = read(top, min(rows, n_rows))  # (y, X, 3), under one row of tiles
+        spans_down = self._spans(0, n_rows, depth)
+        if len(spans_down) > 1:  # a band may be written over what the next one needs
+            strip = strip.copy()
+        for row in spans_down:
+            if row.start > top:
+                fresh = read(top + len(strip), min(row.start + rows, n_rows))
+                strip = np.concatenate([strip[row.start - top :], fresh])
+                top = row.start
             kept = row.in_tile(scale)
+            if len(columns) == 1:
+                made = self._run(strip, 0, controls, depth)
+                yield made[kept, columns[0].in_tile(scale)]
+                continue
             size = (kept.stop - kept.start, n_columns * scale, N_CHANNELS)
             band = np.empty(size, np.float32)
             for column in columns:
-                tile = self._cut(strip, column.start)
-                inputs = {"picture": tile[np.newaxis], **controls}
-                (made,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
+                made = self._run(strip, column.start, controls, depth)
                 band[:, column.in_picture(scale)] = made[kept, column.in_tile(scale)]
             yield band
+
+    def _run(
+        self,
+        strip: NDArray[Any],
+        column: int,
+        controls: dict[str, NDArray[Any]],
+        depth: int,
+    ) -> NDArray[np.float32]:
+        """Return what the network makes of the tile that starts at a column."""
+        tile = self._cut(strip, column)
+        inputs = {"picture": tile[np.newaxis], **controls}
+        (made,) = self.engine.run(f"depth_{depth}", inputs)["restored"]
+        return np.asarray(made)
 
     def n_tiles(self, n_rows: int, n_columns: int, depth: int) -> int:
         """Return in how many runs of the network a picture is restored."""

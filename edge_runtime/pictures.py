@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
-from edge_runtime.errors import DataError, PictureError
-from edge_runtime.files import check_regular, replacing
+from edge_runtime.errors import DataError, PictureError, TiedgeError
+from edge_runtime.files import WholeFile, check_regular, replacing
 from edge_runtime.native_log import LIBTIFF_LINE, silenced
 
 PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -79,15 +79,17 @@ def opened_picture(
             with _open(file, where) as image:
                 _check_size(image, where, max_px)
                 yield image
-    except PictureError:
+    except (TiedgeError, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # of WebP, before there is a header
         raise PictureError(
             f"{where}: too many pixels, expected at most {max_px}; make it smaller"
             " first"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{where}: damaged picture: {error}") from error
+    except Exception as error:
+        # Pillow's readers of metadata raise whatever their code meets in damaged
+        # bytes: struct.error, TypeError, AttributeError among 20,000 altered files.
+        raise PictureError(f"{where}: damaged picture: {_reason(error)}") from error
 
 
 def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
@@ -155,11 +157,26 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
             f"{path}: cannot be written: {n_columns}×{n_rows}, expected at most"
             f" {most_px} pixels a side; name a .png"
         )
-    with replacing(path) as temporary:
-        try:  # the quality is for JPEG and WebP; other formats pass over it
-            Image.fromarray(picture).save(temporary, quality=QUALITY)
-        except ValueError as error:
-            raise PictureError(f"{path}: cannot be written: {error}") from error
+    image = Image.fromarray(picture)
+    name = Image.registered_extensions()[path.suffix.lower()]
+    with replacing(path) as temporary, WholeFile(temporary) as file, encoding(path):
+        # The quality is for JPEG and WebP; other formats pass over it.
+        image.save(file, name, quality=QUALITY)
+
+
+@contextmanager
+def encoding(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises for what it cannot encode into PictureError."""
+    try:
+        yield
+    except (OSError, MemoryError):  # of the disk, mostly: `replacing` tells it
+        raise
+    except Exception as error:  # as in `opened_picture`
+        raise PictureError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def list_pictures(source: Path) -> list[Path]:
@@ -168,6 +185,15 @@ def list_pictures(source: Path) -> list[Path]:
     A list file is text with one path per line, relative to the list's own folder.
     Raises DataError if nothing is there or a listed file is missing.
     """
+    try:
+        return _list_pictures(source)
+    except OSError as error:  # a name too long to be one, a folder that is closed
+        raise DataError(
+            f"{error.filename or source}: cannot be read: {error.strerror}"
+        ) from error
+
+
+def _list_pictures(source: Path) -> list[Path]:
     if source.is_dir():
         found = sorted(
             path

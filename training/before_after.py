@@ -25,7 +25,7 @@ from edge_runtime.pictures import (
     write_picture,
 )
 from training.exposure import Exposure
-from training.results import ROOT
+from training.result_sources import ROOT
 from training.scaling import doubled, halved
 from training.scikit_image import require
 

@@ -25,18 +25,10 @@ from edge_runtime.options import Parser
 from training.clustering import is_large
 from training.data import data_folder
 from training.record import RECIPE_FILE, read_record
+from training.result_rows import ENGINE, PRECISION, THREADS, Row
+from training.result_sources import ROOT, conditions, sources_sha256
 from training.result_tables import clustering_table, put_table
-from training.results import (
-    ENGINE,
-    PRECISION,
-    ROOT,
-    THREADS,
-    Row,
-    Setup,
-    call_tiedge,
-    conditions,
-    sources_sha256,
-)
+from training.results import Setup, call_tiedge
 from training.subject import CHECKPOINTS
 
 NAME = "clustering"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle_parts import Interval
-from edge_runtime.errors import PictureError, SettingError
+from edge_runtime.errors import PictureError, SettingError, one_line
 from edge_runtime.pictures import read_picture, to_8_bits
 from edge_runtime.progress import Progress
 from training.problems import Peer, Posed, Problem
@@ -82,7 +82,8 @@ def evaluate_pictures(
             pictures.append(row | _figures([found[depths[-1]]]))
             for key, score in found.items():
                 scores[key].append(score)
-            progress.step(f"{path.name}: {found[depths[-1]].psnr_db:.2f} dB")
+            db = found[depths[-1]].psnr_db
+            progress.step(one_line(f"{path.name}: {db:.2f} dB"))
     key = problem.untouched
     untouched = _mean([row[key] for row in pictures])
     for row in pictures:
@@ -159,7 +160,13 @@ def _figures(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    """Return the mean, of those that are finite where some are not.
+
+    A picture that comes back to the last bit has no PSNR; it is infinite only where
+    all are such.
+    """
+    counted = [value for value in values if math.isfinite(value)] or values
+    return sum(counted) / len(counted)
 
 
 def _finite(value: float) -> float | None:

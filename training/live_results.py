@@ -35,8 +35,10 @@ from edge_runtime.options import Parser
 from edge_runtime.pictures import add_noise, list_pictures, read_picture, to_8_bits
 from training.data import data_folder
 from training.live_figures import draw_live, live_table
+from training.result_rows import Row
+from training.result_sources import ROOT, conditions, sources_sha256
 from training.result_tables import put_table
-from training.results import ROOT, Row, Setup, conditions, sources_sha256
+from training.results import Setup
 
 NAME = "live"
 DOCUMENT = "docs/live.md"

@@ -75,7 +75,7 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
     check_output(output, resume=start.resume)
     torch.manual_seed(recipe.seed)
     network = task.network()
-    _prepare(network, start, recipe.clusters, fabric)
+    _prepare(network, task, start, recipe.clusters, fabric)
     network = fabric.to_device(network)
     optimizers = make_optimizers(network, task, recipe)
     average = {k: v.clone() for k, v in network.state_dict().items()}
@@ -217,7 +217,9 @@ def _n_nodes() -> int:
     return world // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _prepare(network: nn.Module, start: Start, clusters: int, fabric: Fabric) -> None:
+def _prepare(
+    network: nn.Module, task: Task, start: Start, clusters: int, fabric: Fabric
+) -> None:
     if start.checkpoint is not None:
         copied, n_all = initialize(network, read_weights(start.checkpoint))
         fabric.print(
@@ -232,6 +234,7 @@ def _prepare(network: nn.Module, start: Start, clusters: int, fabric: Fabric) ->
                 f"{start.checkpoint}: {copied} of {n_all} weights fit this network,"
                 f" clusters={clusters} needs all of them; leave out clusters= at first"
             )
+        task.prepared(network)
     names = [name for name, _ in network.named_parameters()]
     if all(name.startswith(start.freeze) for name in names):
         raise SettingError(

@@ -39,6 +39,7 @@ class RepeatedNetwork(nn.Module, ABC):
         n_convolutions: int = 2,
         n_banks: int = 1,
         end_px: int = 3,
+        rescalable: bool = False,
         rounding: bool,
     ) -> None:
         super().__init__()
@@ -50,6 +51,7 @@ class RepeatedNetwork(nn.Module, ABC):
             self.depths[-1],
             n_convolutions=n_convolutions,
             n_banks=n_banks,
+            rescalable=rescalable,
             rounding=rounding,
         )
         self.tail = nn.Conv2d(channels, n_out, end_px, padding=pad, bias=False)
@@ -71,7 +73,8 @@ class RepeatedNetwork(nn.Module, ABC):
 
     def at_depth(self, picture: Tensor, *told: Tensor, depth: int) -> Tensor:
         """Return the new picture at one depth; shapes as for `forward`."""
-        stream = self.body(self._stream(picture, *told), depth, self.mixture(*told))
+        how = self.mixture(*told), self.unit(*told)
+        stream = self.body(self.stream(picture, *told), depth, *how)
         return self._exit(stream, depth, picture, *told)
 
     def forward(self, picture: Tensor, *told: Tensor) -> list[Tensor]:
@@ -80,9 +83,8 @@ class RepeatedNetwork(nn.Module, ABC):
         `picture` is (B, 3, Y, X) in 0–1; each of what the network is `told` beside it
         is (B, n, 1, 1).
         """
-        stream = self.body.steps(
-            self._stream(picture, *told), self.depths[-1], self.mixture(*told)
-        )
+        how = self.mixture(*told), self.unit(*told)
+        stream = self.body.steps(self.stream(picture, *told), self.depths[-1], *how)
         return [
             self._exit(h, depth, picture, *told)
             for depth, h in enumerate(stream, start=1)
@@ -92,6 +94,14 @@ class RepeatedNetwork(nn.Module, ABC):
     def mixture(self, *told: Tensor) -> Tensor | None:
         """Return how much of each bank of the block is used, (B, n_banks, 1, 1)."""
         return None
+
+    def unit(self, *told: Tensor) -> Tensor | float:
+        """Return what biases are multiplied by, (B, 1, 1, 1)."""
+        return 1.0
+
+    def behind_head(self, h: Tensor, *told: Tensor) -> Tensor:
+        """Return the stream, (B, C, Y, X), of what the head gives."""
+        return h
 
     def before_tail(self, h: Tensor, *told: Tensor) -> Tensor:
         """Return what the tail reads of the stream, (B, C, Y, X)."""
@@ -105,17 +115,17 @@ class RepeatedNetwork(nn.Module, ABC):
         """How far, in pixels of the stream, head, body and tail see together."""
         return 2 * self._end_radius + self.body.radius(depth)
 
-    def _stream(self, picture: Tensor, *told: Tensor) -> Tensor:
+    def stream(self, picture: Tensor, *told: Tensor) -> Tensor:
+        """Return what the first step gets, (B, C, Y, X)."""
         # Convolutions on a CPU run a tenth faster where channels lie last.
         read = self.into(picture, *told).contiguous(memory_format=torch.channels_last)
-        stream: Tensor = self.head_rounding(read, self.head)
-        return stream
+        return self.behind_head(self.head_rounding(read, self.head), *told)
 
     def _exit(self, h: Tensor, depth: int, picture: Tensor, *told: Tensor) -> Tensor:
         bias = self.tail_bias[self.depths.index(depth)][:, None, None]
-        bias = self.bias_of_exit(bias, *told)
-        read = self.before_tail(h, *told)
-        return self.out_of(self.tail_rounding(read, self.tail) + bias, picture, *told)
+        made = self.tail_rounding(self.before_tail(h, *told), self.tail)
+        made = made + self.bias_of_exit(bias, *told)
+        return self.out_of(made, picture, *told)
 
 
 def fold(picture: Tensor, *told: Tensor, fold_px: int = FOLD_PX) -> Tensor:

@@ -8,6 +8,9 @@ as it will have on the device.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +20,7 @@ CUT_OFF = 3e-4
 and in an exported file. Halfway through its training the denoiser at depth 8 then lost
 0.06 dB at sigma 25 and 0.07 dB at sigma 50; with 1e-4 it lost 0.12 and 0.05 dB. What
 the shipped one loses stands in results/denoise.json."""
-N_SAMPLES = 16_384
+N_SAMPLES = 4096
 """Values of an activation that its range is judged by at each use."""
 FORGETTING = 0.01
 """How far a range moves at each use towards what it meets, where that is narrower."""
@@ -52,18 +55,53 @@ class Int8Rounding(nn.Module):
         if self.training:
             self._learn(x.detach())
         scale = ((self.high - self.low) / STEPS).clamp_min(1e-8)
-        zero = (-128 - self.low / scale).round().clamp(-128, 127).to(torch.int32)
-        return torch.fake_quantize_per_tensor_affine(x, scale, zero, -128, 127)
+        lowest = (
+            (self.low / scale).round().clamp(-STEPS, 0)
+        )  # a whole number: 0 is exact
+        rounded: Tensor = _Rounding.apply(x, scale.item(), lowest.item())
+        return rounded
 
     @torch.no_grad()
     def _learn(self, x: Tensor) -> None:
-        values = x.flatten()
-        values = values[:: max(1, len(values) // N_SAMPLES)]
+        values = _samples(x)
         n_outside = int(CUT_OFF * len(values))
-        low = values.kthvalue(1 + n_outside).values.clamp_max(0.0)
-        high = values.kthvalue(len(values) - n_outside).values.clamp_min(0.0)
+        ordered = values.sort().values
+        low = ordered[n_outside].clamp_max(0.0)
+        high = ordered[-1 - n_outside].clamp_min(0.0)
         self.low.copy_(torch.minimum(low, self.low.lerp(low, FORGETTING)))
         self.high.copy_(torch.maximum(high, self.high.lerp(high, FORGETTING)))
+
+
+def _samples(x: Tensor) -> Tensor:
+    """Return about N_SAMPLES of an activation's values, from all of its channels.
+
+    They are taken in the order in which they lie in memory, which copies nothing else.
+    """
+    by_place = x.movedim(1, -1) if x.ndim > 1 else x
+    stride = max(1, x.numel() // N_SAMPLES)
+    while math.gcd(stride, by_place.shape[-1]) > 1:
+        stride += 1
+    return by_place.reshape(-1)[::stride]
+
+
+class _Rounding(torch.autograd.Function):
+    """Rounds and clips; gradients pass where nothing was clipped.
+
+    A fifth of the time of `torch.fake_quantize_per_tensor_affine`, which also forgets
+    how its input lies in memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float, lowest: float) -> Tensor:
+        codes = (x / scale).round_()
+        clipped = codes.clamp(lowest, lowest + STEPS)
+        ctx.save_for_backward(clipped.ne(codes))
+        return clipped.mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (outside,) = ctx.saved_tensors
+        return gradients[0].masked_fill(outside, 0.0), None, None
 
 
 class ConvRounding(nn.Module):

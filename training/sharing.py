@@ -30,6 +30,11 @@ class RepeatedBlock(nn.Module):
     With `n_banks`, there are so many rows for each step, and for each bias between, and
     a mixture of them is used that the caller asks for: one block, several purposes.
 
+    A `rescalable` block has no biases between, and multiplies each step's branch by a
+    row of a third table, `size`. What it makes of a stream and of biases n times as
+    large is n times as large then: values can be brought into one int8 range, those of
+    pictures by the `unit` that biases are given in, those of steps by `rescale`.
+
     With `rounding`, activations and kernels can be rounded as static int8 rounds them.
     """
 
@@ -40,14 +45,16 @@ class RepeatedBlock(nn.Module):
         *,
         n_convolutions: int = 2,
         n_banks: int = 1,
+        rescalable: bool = False,
         rounding: bool = False,
     ) -> None:
         super().__init__()
         n_between = n_convolutions - 2
+        has_bias = n_banks == 1 and not rescalable
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.between = nn.ModuleList(
             [
-                nn.Conv2d(channels, channels, 3, padding=1, bias=n_banks == 1)
+                nn.Conv2d(channels, channels, 3, padding=1, bias=has_bias)
                 for _ in range(n_between)
             ]
         )
@@ -60,6 +67,7 @@ class RepeatedBlock(nn.Module):
             self.second.weight.mul_(0.2)  # many residual steps start near identity
         self.scale = nn.Parameter(torch.ones(n_steps, n_banks * channels))
         self.bias = nn.Parameter(torch.zeros(n_steps, n_banks * channels))
+        self.size = nn.Parameter(torch.ones(n_steps, channels)) if rescalable else None
         self.first_rounding = ConvRounding(enabled=rounding)
         self.between_rounding = nn.ModuleList(
             [ConvRounding(enabled=rounding) for _ in range(n_between)]
@@ -67,26 +75,41 @@ class RepeatedBlock(nn.Module):
         self.second_rounding = ConvRounding(enabled=rounding)
 
     def steps(
-        self, h: Tensor, depth: int, mixture: Tensor | None = None
+        self,
+        h: Tensor,
+        depth: int,
+        mixture: Tensor | None = None,
+        unit: Tensor | float = 1.0,
     ) -> Iterator[Tensor]:
         """Yield the stream, (B, C, Y, X), after each of the first `depth` steps.
 
-        `mixture`, (B, n_banks, 1, 1), is how much of each bank's rows is used.
+        `mixture`, (B, n_banks, 1, 1), is how much of each bank's rows is used; `unit`,
+        (B, 1, 1, 1), what the steps' biases are multiplied by.
         """
         for k in range(depth):
             scale, bias = (mixed(t[k], mixture) for t in (self.scale, self.bias))
+            bias = bias * unit
             branch = F.relu(self.first_rounding(h, self.first) + bias)
             for number, run in enumerate(self.between_rounding):
                 branch = run(branch, self.between[number])
                 if self.between_bias:
                     branch = branch + mixed(self.between_bias[number], mixture)
                 branch = F.relu(branch)
-            h = h * scale + self.second_rounding(branch, self.second)
+            branch = self.second_rounding(branch, self.second)
+            if self.size is not None:
+                branch = branch * mixed(self.size[k], None)
+            h = h * scale + branch
             yield h
 
-    def forward(self, h: Tensor, depth: int, mixture: Tensor | None = None) -> Tensor:
-        """Return the stream, (B, C, Y, X), after `depth` steps."""
-        *_, last = self.steps(h, depth, mixture)
+    def forward(
+        self,
+        h: Tensor,
+        depth: int,
+        mixture: Tensor | None = None,
+        unit: Tensor | float = 1.0,
+    ) -> Tensor:
+        """Return the stream, (B, C, Y, X), after `depth` steps, told as for `steps`."""
+        *_, last = self.steps(h, depth, mixture, unit)
         return last
 
     def radius(self, depth: int) -> int:

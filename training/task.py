@@ -38,6 +38,13 @@ class Task(ABC):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
 
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """Return a network whose first weights come of a checkpoint, fit for this run.
+
+        It is the same one; what it computes is not to change but for rounding.
+        """
+        return network
+
     @abstractmethod
     def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
         """Return the examples of one step that `indices` name."""

@@ -35,7 +35,8 @@ from edge_runtime.pictures import (
     to_float,
 )
 from training.data import data_folder
-from training.results import ROOT, Setup, conditions, sources_sha256
+from training.result_sources import ROOT, conditions, sources_sha256
+from training.results import Setup
 
 NAME = "whole_photo"
 WIDTH_PX, HEIGHT_PX = 4000, 3000

@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
             if n_at_once > 1:
                 image_filter.close()  # each worker has its own
                 work = partial(filter_at_once, opening, setting, n_workers=n_at_once)
-            with open_journal(options.target, facts) as journal:
+            with open_journal(options.target, facts, jobs) as journal:
                 rows = _filter_folder(jobs, journal, work)
     result = {
         "bundle": image_filter.bundle.name,

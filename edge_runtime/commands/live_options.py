@@ -132,7 +132,9 @@ def _add_sinks(group: argparse._ArgumentGroup) -> None:
         choices=FORMATS,
         help="raw RGB frames, or JPEG pictures one after another",
     )
-    group.add_argument("--host", help=f"with --serve: address; default {HOST}")
+    group.add_argument(
+        "--host", type=address, help=f"with --serve: address; default {HOST}"
+    )
     group.add_argument(
         "--port",
         type=bounded(int, 0, 65535, "port numbers, 0 for any that is free"),
@@ -162,8 +164,14 @@ def _check_source(options: argparse.Namespace) -> None:
         raise SettingError("--stdin: is a terminal, expected a pipe or a file")
     if options.video is not None:
         check_regular(options.video, "a video", VideoError)
-        if not options.video.exists():
-            raise VideoError(f"{options.video}: no such file")
+        try:
+            options.video.stat()
+        except FileNotFoundError as error:
+            raise VideoError(f"{options.video}: no such file") from error
+        except OSError as error:
+            raise VideoError(
+                f"{options.video}: cannot be read: {error.strerror}"
+            ) from error
     options.size = options.size or CAMERA_SIZE
 
 
@@ -188,8 +196,21 @@ def _check_output(path: Path, video: Path | None) -> None:
             f" {' '.join(VIDEO_ENDINGS)}"
         )
     check_regular(path, "a file to write", SettingError)
-    if video is not None and path.exists() and path.samefile(video):
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SettingError(f"{path}: cannot be written: {error.strerror}") from error
+    if os.path.samestat(found, os.fstat(STDIN) if video is None else video.stat()):
         raise SettingError(f"{path}: is the input itself, expected another file")
+
+
+def address(text: str) -> str:
+    """Return the address; an empty one would be all that this machine has."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, expected an address")
+    return text
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, final
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,7 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("text/plain", f"{status.phrase}: {why}\n".encode(), status)
 
     def _means_this_machine(self) -> bool:
-        name = self.headers.get("Host", "").rpartition(":")[0].strip("[]")
+        try:
+            name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        except ValueError:  # half a bracket
+            return False
         return name == "localhost" or _is_loopback(name)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -230,7 +234,7 @@ class MjpegServer(Sink):
         """
         try:
             self._server = _Server(host, port, figures)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError, UnicodeError) as error:
             raise SettingError(
                 f"{host}:{port}: cannot be listened at:"
                 f" {getattr(error, 'strerror', None) or error}; choose another --port"

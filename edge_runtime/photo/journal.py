@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import SettingError
+from edge_runtime.files import is_left_over
 from edge_runtime.photo.plan import Job
 
 NAME = ".tiedge-filter.jsonl"
-UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.(bmp|jpe?g|png|tiff?|webp)", re.IGNORECASE)
-"""Names under which `files.replacing` writes."""
+LONGEST_LINE = 65_536
+"""Bytes; a line holds a path, a hash and a setting."""
 
 
 class Journal:
@@ -53,19 +55,24 @@ class Journal:
 
 
 @contextmanager
-def open_journal(folder: Path, setting: Mapping[str, Any]) -> Iterator[Journal]:
+def open_journal(
+    folder: Path, setting: Mapping[str, Any], jobs: Iterable[Job]
+) -> Iterator[Journal]:
     """Yield the journal of a folder, which is made; this run alone writes there then.
 
     `setting` is what decides a picture's result beside the picture. What a run that
-    was killed had begun to write is removed. Raises SettingError if the folder cannot
-    be written, or another run is at it.
+    was killed had begun to write beside the targets of `jobs` is removed. Raises
+    SettingError if the folder cannot be written, holds something else under the
+    journal's name, or another run is at it.
     """
     path = folder / NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = _open(path)
     except OSError as error:
-        raise SettingError(f"{path}: cannot be written: {error.strerror}") from error
+        raise SettingError(
+            f"{path}: cannot be written: {error.strerror or error}"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,7 +83,7 @@ def open_journal(folder: Path, setting: Mapping[str, Any]) -> Iterator[Journal]:
         except OSError:  # a network share without locks
             pass
         else:
-            _remove_unfinished(folder)
+            _remove_left_over({job.target.parent for job in jobs})
         yield Journal(folder, setting, file)
 
 
@@ -92,21 +99,45 @@ def sha256_of(path: Path) -> str | None:
 def _read(file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the lines by target; one that a killed run did not end is passed over."""
     file.seek(0)
-    for text in file:
-        with suppress(ValueError, TypeError, KeyError):
+    while text := file.readline(LONGEST_LINE):
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
             line = json.loads(text)
-            yield line["target"], line
+            if isinstance(line["target"], str):
+                yield line["target"], line
     if file.tell():
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.write(b"\n")
 
 
-def _remove_unfinished(folder: Path) -> None:
-    for path in folder.rglob(".*"):
-        if UNFINISHED.fullmatch(path.name):
-            with suppress(OSError):
-                path.unlink()
+def _open(path: Path) -> Any:
+    """Return the file, made if it is missing; a link or a device is refused."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_a_journal(path, "a link") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_a_journal(path, "a device or a pipe")
+    return os.fdopen(descriptor, "a+b")
+
+
+def _not_a_journal(path: Path, found: str) -> SettingError:
+    return SettingError(
+        f"{path}: is {found}, expected the file that tells what was done; remove it"
+        " and all is done again"
+    )
+
+
+def _remove_left_over(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            for path in folder.iterdir():
+                if is_left_over(path):
+                    path.unlink()
 
 
 def _size(path: Path) -> int | None:

@@ -148,7 +148,12 @@ def _exif(image: ImageFile.ImageFile, sideways: bool) -> bytes | None:
 
 def _exif_of_tiff(image: ImageFile.ImageFile) -> bytes | None:
     """Return what a TIFF file's own tags say; Pillow has turned it upright already."""
-    found = image.getexif()
+    kept = descriptive(image.getexif())
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+
+
+def descriptive(found: Image.Exif) -> Image.Exif:
+    """Return the tags that tell of the photograph, and none of a file's layout."""
     kept = Image.Exif()
     for tag in DESCRIPTIVE_TAGS:
         if tag in found:
@@ -156,7 +161,7 @@ def _exif_of_tiff(image: ImageFile.ImageFile) -> bytes | None:
     for folder in (EXIF_FOLDER, GPS_FOLDER):
         if inner := found.get_ifd(folder):
             kept[folder] = dict(inner)
-    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+    return kept
 
 
 def _xmp(found: bytes | str | None) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -109,7 +108,7 @@ def _restored(image_filter: ImageFilter, photo: Photo, chosen: Setting) -> Photo
         photo.read,
         photo.n_rows,
         photo.n_columns,
-        _given(image_filter, photo, chosen.sigma),
+        chosen.sigma,
         chosen.depth,
         strength=chosen.strength,
         look=chosen.look,
@@ -119,21 +118,6 @@ def _restored(image_filter: ImageFilter, photo: Photo, chosen: Setting) -> Photo
         restored.write(top, band)
         top += len(band)
     return restored
-
-
-def _given(
-    image_filter: ImageFilter, photo: Photo, sigma: float | None
-) -> float | None:
-    """Return the noise level to give to a network of three channels.
-
-    A gray photograph's noise is the same in all of them. Where the network takes it
-    for three independent ones, their mean has as much at the root of three times the
-    level: 32.6 instead of 28.3 dB on a CBSD68 photograph in gray, sigma 15, depth 4.
-    """
-    offered = image_filter.spec.sigma
-    if sigma is None or offered is None or not photo.is_gray:
-        return sigma
-    return min(sigma * math.sqrt(N_CHANNELS), offered.maximum)
 
 
 def _estimate(image_filter: ImageFilter, job: Job, photo: Photo) -> float:

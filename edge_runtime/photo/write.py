@@ -5,18 +5,25 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from edge_runtime.errors import PictureError
-from edge_runtime.files import replacing
-from edge_runtime.photo.metadata import EXIF_PREFIX, XMP_TAG, Metadata
+from edge_runtime.files import WholeFile, replacing
+from edge_runtime.photo.metadata import (
+    EXIF_PREFIX,
+    ORIENTATION,
+    UPRIGHT,
+    XMP_TAG,
+    Metadata,
+    descriptive,
+)
 from edge_runtime.photo.photo import Photo
 from edge_runtime.photo.png_16 import Chunk, write_png_16
 from edge_runtime.photo.read import BAND_ROWS
-from edge_runtime.pictures import MAX_SIDE_PX, QUALITY
+from edge_runtime.pictures import MAX_SIDE_PX, QUALITY, encoding
 
 FORMAT_OF_ENDING = {
     ".bmp": "BMP",
@@ -45,15 +52,13 @@ def write_photo(path: Path, photo: Photo, quality: int = QUALITY) -> None:
     """
     name = FORMAT_OF_ENDING[path.suffix.lower()]
     _check(path, photo, name)
-    with replacing(path) as temporary:
-        try:
-            if photo.n_bits == 16 and name == "PNG":
-                _write_16_bits(temporary, photo)
-            else:
-                image = _to_image(photo, name)
-                image.save(temporary, name, **_said(photo, name, quality))
-        except ValueError as error:
-            raise PictureError(f"{path}: cannot be written: {error}") from error
+    with replacing(path) as temporary, WholeFile(temporary) as file:
+        if photo.n_bits == 16 and name == "PNG":
+            _write_16_bits(file, photo)
+            return
+        image = _to_image(photo, name)
+        with encoding(path):
+            image.save(file, name, **_said(photo, name, quality))
 
 
 def _check(path: Path, photo: Photo, name: str) -> None:
@@ -140,20 +145,25 @@ def _png_chunks(metadata: Metadata) -> PngImagePlugin.PngInfo:
 
 
 def _tiff_tags(metadata: Metadata) -> Image.Exif:
-    tags = Image.Exif()
+    found = Image.Exif()
     if metadata.exif:
-        tags.load(EXIF_PREFIX + metadata.exif)
+        found.load(EXIF_PREFIX + metadata.exif)
+    kept = descriptive(found)
+    if ORIENTATION in found:
+        kept[ORIENTATION] = UPRIGHT
+    tags = Image.Exif()
+    if len(kept):
+        tags.load(kept.tobytes())  # Pillow's TIFF knows folders of those alone
     if metadata.xmp:
         tags[XMP_TAG] = metadata.xmp
     return tags
 
 
-def _write_16_bits(temporary: Path, photo: Photo) -> None:
+def _write_16_bits(file: BinaryIO, photo: Photo) -> None:
     samples = photo.samples
     if photo.alpha is not None:
         samples = np.dstack([samples, photo.alpha])
-    with temporary.open("wb") as file:
-        write_png_16(file, samples, _chunks_of_16_bits(photo.metadata))
+    write_png_16(file, samples, _chunks_of_16_bits(photo.metadata))
 
 
 def _chunks_of_16_bits(metadata: Metadata) -> list[Chunk]:

@@ -14,6 +14,7 @@ from edge_runtime.bundle_parts import Interval, TensorSpec
 from edge_runtime.pictures import PICTURE_PEAK, add_noise
 from export.plan import Arrays, EntryPoint, Plan
 from export.plans.repeated import (
+    AnyStep,
     Purpose,
     Shapes,
     convolve,
@@ -23,11 +24,11 @@ from export.plans.repeated import (
     repeated_plan,
     stream_of,
     unfolded_last,
-    with_maps,
 )
+from training.denoiser import GRAY, Denoiser, unit_of
 from training.problems import Denoising, Noise
 from training.recipes.denoise import DenoiseRecipe
-from training.repeated import FOLD_PX, RepeatedNetwork
+from training.repeated import FOLD_PX
 from training.trained import TrainedRepeated
 
 SIGMA = 25.0
@@ -40,27 +41,43 @@ FRAME_PX = (480, 640)
 class Head(nn.Module):
     """A tile of a picture to the stream."""
 
-    def __init__(self, network: RepeatedNetwork) -> None:
+    def __init__(self, network: Denoiser) -> None:
         super().__init__()
         self.head = network.head
+        self.level = network.level
+        self.offset = network.offset
 
     def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
         """Return the stream, (1, Y/2, X/2, C); picture is (1, Y, X, 3)."""
-        return stream_of(self.head, with_maps(folded_last(picture), sigma))
+        unit = unit_of(sigma)
+        (stream,) = stream_of(self.head, folded_last((picture - GRAY) * unit))
+        return (stream + (sigma * self.level + self.offset) * unit,)
+
+
+class NoiseStep(AnyStep):
+    """One step of the block, on values that are in units of the noise's."""
+
+    def forward(self, stream: Tensor, position: Tensor, sigma: Tensor) -> tuple[Tensor]:
+        """Return the next stream, (1, Y/2, X/2, C); sigma is (1, 1, 1, 1)."""
+        return self.following(stream, position, unit=unit_of(sigma))
 
 
 class Tail(nn.Module):
     """The stream to the picture without its noise, clipped to 0–1."""
 
-    def __init__(self, network: RepeatedNetwork) -> None:
+    def __init__(self, network: Denoiser) -> None:
         super().__init__()
         self.tail = network.tail
         self.bias = network.tail_bias
 
-    def forward(self, stream: Tensor, picture: Tensor, exit: Tensor) -> tuple[Tensor]:
+    def forward(
+        self, stream: Tensor, picture: Tensor, sigma: Tensor, exit: Tensor
+    ) -> tuple[Tensor]:
         """Return the clean picture, (1, Y, X, 3); exit, (1,), tells the depth."""
-        noise = convolve(self.tail, stream) + F.embedding(exit, self.bias)
-        return ((picture - unfolded_last(noise, picture.shape[3])).clamp(0.0, 1.0),)
+        unit = unit_of(sigma)
+        made = convolve(self.tail, stream) + F.embedding(exit, self.bias) * unit
+        noise = unfolded_last(made, picture.shape[3]) / unit
+        return ((picture - noise).clamp(0.0, 1.0),)
 
 
 def denoise_plan(trained: TrainedRepeated, record: Mapping[str, Any]) -> Plan:
@@ -82,8 +99,9 @@ def _plan(
     tile_px: tuple[int, int],
     card: str,
 ) -> Plan:
-    recipe = trained.recipe
+    recipe, network = trained.recipe, trained.network
     assert isinstance(recipe, DenoiseRecipe)
+    assert isinstance(network, Denoiser)
     strongest = recipe.sigma_max
 
     def tile(photo: NDArray[np.uint8], place: float, seed: int) -> Arrays:
@@ -99,7 +117,7 @@ def _plan(
         record,
         Purpose(
             summary,
-            loop_parts(trained.network, tile_px, strongest),
+            loop_parts(network, tile_px, strongest),
             tile_px,
             tile,
             Denoising(Noise(SIGMA), Interval(0.0, strongest)),
@@ -112,7 +130,7 @@ def _plan(
 
 
 def loop_parts(
-    network: RepeatedNetwork, tile_px: tuple[int, int], sigma_max: float
+    network: Denoiser, tile_px: tuple[int, int], sigma_max: float
 ) -> tuple[EntryPoint, ...]:
     """Return the entry points that make the denoiser, still without inputs."""
     rows, columns = (side // FOLD_PX for side in tile_px)
@@ -120,8 +138,8 @@ def loop_parts(
     sigma = TensorSpec("sigma", "float32", (1, 1, 1, 1), "BYXC", 0.0, strongest, None)
     return repeated_parts(
         (Head(network), (sigma,)),
-        network.body,
-        (Tail(network), ()),
+        (NoiseStep(network.body), (sigma,)),
+        (Tail(network), (sigma,)),
         Shapes(tile_px, (rows, columns, network.head.out_channels), 1),
     )
 
@@ -129,7 +147,7 @@ def loop_parts(
 CARD = """\
 # denoise
 
-Takes Gaussian noise out of photographs. One residual block of two 3×3 convolutions
+Takes Gaussian noise out of photographs. One residual block of three 3×3 convolutions
 runs 1, 2, 4 or 8 times at half resolution; every run uses the same weights, so depth
 is a dial that costs time and no memory for weights.
 
@@ -156,9 +174,8 @@ LIVE_CARD = """\
 # denoise-live
 
 Takes Gaussian noise out of a camera's frames, fast: 640×480 pixels in one run. It is
-the network of `denoise` with fewer channels, trained for the shallow depths; one
-residual block of two 3×3 convolutions runs 1, 2 or 4 times at half resolution with the
-same weights.
+the network of `denoise` with fewer channels and more convolutions: one residual block
+of eight 3×3 convolutions runs once or twice at half resolution with the same weights.
 
 ## Input and output
 

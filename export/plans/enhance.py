@@ -17,6 +17,7 @@ from export.plans.repeated import (
     TILE_PX,
     Purpose,
     Shapes,
+    Step,
     convolve,
     folded_last,
     repeated_parts,
@@ -110,7 +111,7 @@ def enhancer_parts(network: RepeatedNetwork, tile_px: int) -> tuple[EntryPoint, 
     strength = TensorSpec("strength", "float32", (1, 1, 1, 1), "BYXC", 0.0, 1.0, None)
     return repeated_parts(
         (Head(network), (tones,)),
-        network.body,
+        (Step(network.body), ()),
         (Tail(network), (tones, strength)),
         Shapes((tile_px, tile_px), (side, side, network.head.out_channels), 1),
     )

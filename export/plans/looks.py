@@ -15,6 +15,7 @@ from edge_runtime.bundle_parts import TensorSpec
 from edge_runtime.pictures import to_float
 from export.plan import Arrays, EntryPoint, Plan
 from export.plans.repeated import (
+    AnyStep,
     Purpose,
     Shapes,
     convolve,
@@ -50,6 +51,14 @@ class Head(nn.Module):
     def forward(self, picture: Tensor) -> tuple[Tensor]:
         """Return the stream, (1, Y/4, X/4, C); picture is (1, Y, X, 3)."""
         return stream_of(self.head, folded_last(picture, FOLD_PX))
+
+
+class LookStep(AnyStep):
+    """One step of the block, its rows mixed by the look."""
+
+    def forward(self, stream: Tensor, position: Tensor, look: Tensor) -> tuple[Tensor]:
+        """Return the next stream, (1, Y/4, X/4, C); look is (1, 1, 1, n)."""
+        return self.following(stream, position, look)
 
 
 class Tail(nn.Module):
@@ -121,10 +130,9 @@ def looker_parts(network: Looker, tile_px: int) -> tuple[EntryPoint, ...]:
     strength = TensorSpec("strength", "float32", (1, 1, 1, 1), "BYXC", 0.0, 1.0, None)
     return repeated_parts(
         (Head(network), ()),
-        network.body,
+        (LookStep(network.body), (look,)),
         (Tail(network), (look, strength)),
         Shapes((tile_px, tile_px), (side, side, network.head.out_channels), 1),
-        (look,),
     )
 
 

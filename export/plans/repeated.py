@@ -42,30 +42,46 @@ N_MEASURED = 12
 """Photographs on which an exported file's PSNR is compared with the module's."""
 
 
-class Step(nn.Module):
-    """One step of the repeated block, told which by its position."""
+class AnyStep(nn.Module):
+    """One step of the repeated block, told which by its position, and perhaps more."""
 
     def __init__(self, block: RepeatedBlock) -> None:
         super().__init__()
         self.block = block
 
-    def forward(
-        self, stream: Tensor, position: Tensor, look: Tensor | None = None
+    def following(
+        self,
+        stream: Tensor,
+        position: Tensor,
+        look: Tensor | None = None,
+        unit: Tensor | float = 1.0,
     ) -> tuple[Tensor]:
-        """Return the next stream; both are (1, Y, X, C), position is (1,).
+        """Return the next stream, as one step of `RepeatedBlock.steps` does.
 
-        `look`, (1, 1, 1, n), mixes the rows of a block with n banks.
+        Streams are (1, Y, X, C), position is (1,); `look`, (1, 1, 1, n), mixes the rows
+        of a block with n banks; biases are multiplied by `unit`.
         """
         block = self.block
         scale = mixed_last(F.embedding(position, block.scale), look)
-        bias = mixed_last(F.embedding(position, block.bias), look)
+        bias = mixed_last(F.embedding(position, block.bias), look) * unit
         branch = F.relu(convolve(block.first, stream) + bias)
         for number, convolution in enumerate(block.between):
             branch = convolve(convolution, branch)
             if block.between_bias:
                 branch = branch + mixed_last(block.between_bias[number][None], look)
             branch = F.relu(branch)
-        return (stream * scale + convolve(block.second, branch),)
+        branch = convolve(block.second, branch)
+        if block.size is not None:
+            branch = branch * F.embedding(position, block.size)
+        return (stream * scale + branch,)
+
+
+class Step(AnyStep):
+    """One step of a block that is told its position alone."""
+
+    def forward(self, stream: Tensor, position: Tensor) -> tuple[Tensor]:
+        """Return the next stream."""
+        return self.following(stream, position)
 
 
 def mixed_last(rows: Tensor, mixture: Tensor | None) -> Tensor:
@@ -144,16 +160,16 @@ def repeated_loop(depths: Sequence[int]) -> Loop:
 
 def repeated_parts(
     head: tuple[nn.Module, tuple[TensorSpec, ...]],
-    block: RepeatedBlock,
+    step: tuple[nn.Module, tuple[TensorSpec, ...]],
     tail: tuple[nn.Module, tuple[TensorSpec, ...]],
     shapes: Shapes,
-    step_told: tuple[TensorSpec, ...] = (),
 ) -> tuple[EntryPoint, ...]:
     """Return the entry points of a network, still without inputs.
 
-    `head` takes the picture, (1, Y, X, 3), and gives the stream; `tail` takes stream,
-    picture and, at last, the place of the depth on offer. Either comes with what else
-    it is told, which stands between.
+    `head` takes the picture, (1, Y, X, 3), and gives the stream; `step` takes stream
+    and position, and gives the next stream; `tail` takes stream, picture and, at last,
+    the place of the depth on offer. Each comes with what else it is told, which stands
+    behind these, and before the tail's place.
     """
     rows, columns = shapes.tile_px
     scale = shapes.scale
@@ -168,12 +184,13 @@ def repeated_parts(
     following = TensorSpec("next_stream", "float32", folded, "BYXC", None, None, None)
     position = TensorSpec("position", "int32", (1,), "B", None, None, None)
     depth = TensorSpec("exit", "int32", (1,), "B", None, None, None)
-    (head_module, head_told), (tail_module, tail_told) = head, tail
+    (head_module, head_told), (step_module, step_told) = head, step
+    tail_module, tail_told = tail
     return tuple(
         EntryPoint(name, None, module.eval(), inputs, (output,), ())
         for name, module, inputs, output in (
             ("head", head_module, (picture, *head_told), stream),
-            ("step", Step(block), (stream, position, *step_told), following),
+            ("step", step_module, (stream, position, *step_told), following),
             ("tail", tail_module, (stream, picture, *tail_told, depth), restored),
         )
     )

@@ -15,6 +15,7 @@ from export.plan import Arrays, EntryPoint, Plan
 from export.plans.repeated import (
     Purpose,
     Shapes,
+    Step,
     convolve,
     repeated_parts,
     repeated_plan,
@@ -81,7 +82,7 @@ def upscaler_parts(network: RepeatedNetwork, tile_px: int) -> tuple[EntryPoint, 
     """Return the entry points that make the upscaler, still without inputs."""
     return repeated_parts(
         (Head(network), ()),
-        network.body,
+        (Step(network.body), ()),
         (Tail(network), ()),
         Shapes(
             (tile_px, tile_px), (tile_px, tile_px, network.head.out_channels), SCALE

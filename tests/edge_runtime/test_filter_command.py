@@ -29,6 +29,9 @@ from tests.demo_app.hand_made_bundles import blur_bundle
 
 ENDINGS = ".bmp .jpeg .jpg .png .tif .tiff .webp"
 
+NOBODY = 2**22 + 1
+"""The number of no process: Linux gives none above 2**22."""
+
 
 @pytest.fixture(scope="module")
 def blur(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -609,7 +612,7 @@ def test_what_a_killed_run_left_is_tidied(
     """Half a file and half a line of the journal do no harm."""
     source, target = folders
     (target / "deep").mkdir(parents=True)
-    (target / "deep" / ".0123abcd.png").write_bytes(b"half")
+    (target / "deep" / f".tiedge-{NOBODY}-0123abcd.png").write_bytes(b"half")
     (target / ".tiedge-filter.jsonl").write_text('{"target": "a.png", "targ')
 
     status = call_in_turn(blur, str(source), str(target))
@@ -622,12 +625,72 @@ def test_what_a_killed_run_left_is_tidied(
     ]
 
 
+def test_other_hidden_pictures_are_left_alone(
+    blur: str, folders: tuple[Path, Path]
+) -> None:
+    """A live run's unfinished file, a user's own, all of a folder not written to."""
+    source, target = folders
+    elsewhere = target / "of another run"
+    elsewhere.mkdir(parents=True)
+    kept = [
+        target / f".tiedge-{os.getpid()}-0123abcd.png",
+        target / ".0123abcd.png",
+        elsewhere / f".tiedge-{NOBODY}-0123abcd.png",
+    ]
+    for path in kept:
+        path.write_bytes(b"half")
+
+    assert 0 == call_in_turn(blur, str(source), str(target))
+
+    assert [b"half"] * 3 == [path.read_bytes() for path in kept]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_what_is_no_journal_is_not_written_to(
+    blur: str, folders: tuple[Path, Path], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not through a link, which may lead to an input, and no device is read."""
+    source, target = folders
+    target.mkdir()
+    journal = target / ".tiedge-filter.jsonl"
+    if kind == "link":
+        journal.symlink_to(source / "a.png")
+    elif kind == "pipe":
+        os.mkfifo(journal)
+    else:
+        journal.symlink_to("/dev/zero")
+    before = (source / "a.png").read_bytes()
+
+    status = call_in_turn(blur, str(source), str(target))
+
+    error = capsys.readouterr().err
+    assert (1, 1) == (status, error.count("\n"))
+    assert error.startswith(f"tiedge filter: {journal}: is a ")
+    assert before == (source / "a.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "line", ['{"target": []}', "[" * 200_000, "[1]", '{"target": "a.png"}', "\0" * 9]
+)
+def test_odd_lines_of_a_journal_are_passed_over(
+    blur: str, folders: tuple[Path, Path], line: str
+) -> None:
+    """Whoever wrote them: all is done again."""
+    source, target = folders
+    target.mkdir()
+    (target / ".tiedge-filter.jsonl").write_text(f"{line}\n")
+
+    assert 0 == call_in_turn(blur, str(source), str(target))
+
+    assert (target / "a.png").exists()
+
+
 def test_two_runs_do_not_write_to_one_folder(
     blur: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second is refused while the first is at it."""
     source, target = folders
-    with open_journal(target, {}):
+    with open_journal(target, {}, []):
         status = call_in_turn(blur, str(source), str(target))
 
     assert 1 == status

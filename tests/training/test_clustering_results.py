@@ -20,8 +20,9 @@ from training.clustering_results import (
 from training.recipe import override
 from training.recipes import RECIPES
 from training.record import read_record
+from training.result_sources import ROOT, sources_sha256
 from training.result_tables import clustering_table
-from training.results import ROOT, Setup, sources_sha256
+from training.results import Setup
 from training.subject import CHECKPOINTS
 
 CHANGED = {"steps", "validate_steps", "warmup_steps", "learning_rate", "clusters"}

@@ -197,6 +197,43 @@ def test_a_plot_has_to_have_a_place(
     )
 
 
+def test_a_plot_does_not_replace_what_is_measured(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An input stays as it was."""
+    before = (photos / "1.png").read_bytes()
+
+    status = call(blur, "--data", photos, "--plot", photos / "1.png", *QUICK)
+
+    assert (1, before) == (status, (photos / "1.png").read_bytes())
+    assert capsys.readouterr().err == (
+        f"tiedge evaluate: --plot {photos / '1.png'}: is one of the inputs, expected"
+        " another file\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--depth", "0", "depth: found 0, expected one of 1 2\n"),
+        ("--data", "", "argument --data: is empty, expected a path"),
+    ],
+)
+def test_nothing_is_not_taken_for_a_default(
+    blur: str,
+    photos: Path,
+    option: str,
+    value: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Zero and an empty text are values."""
+    status = call(blur, "--data", photos, option, value, *QUICK)
+
+    assert status == 1
+    assert message in capsys.readouterr().err
+
+
 def test_a_table_picks_pictures(
     blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -564,8 +601,8 @@ def test_a_damaged_checkpoint_is_one_line(
     other = told | {"settings": told["settings"] | {"channels": 6}}
     record.write_text(json.dumps(other))
     assert (
-        f"{checkpoint}: weight 'head.weight' is (4, 13, 3, 3), the network's is"
-        " (6, 13, 3, 3)"
+        f"{checkpoint}: weight 'head.weight' is (4, 12, 3, 3), the network's is"
+        " (6, 12, 3, 3)"
     ) == refused(capsys, checkpoint)
     record.write_text(json.dumps(told | {"recipe": "paint"}))
     assert (

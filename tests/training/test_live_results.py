@@ -24,7 +24,8 @@ from training.live_results import (
     measure,
     write_video,
 )
-from training.results import ROOT, Setup, sources_sha256
+from training.result_sources import ROOT, sources_sha256
+from training.results import Setup
 
 
 def results() -> dict[str, Any]:

@@ -85,4 +85,5 @@ def test_frozen_kernels_stay() -> None:
     *_, muon = make_optimizers(network, PhotolessTask(TINY), TINY)
 
     assert isinstance(muon, KernelMuon)
-    assert 1 == len(muon.param_groups[0]["params"])
+    n_others = 1 + len(network.body.between)
+    assert n_others == len(muon.param_groups[0]["params"])

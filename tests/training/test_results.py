@@ -20,6 +20,7 @@ from tests.training.hand_made_results import (
     written,
 )
 from training import result_rows, results
+from training.result_sources import ROOT, sources_sha256
 from training.result_tables import (
     DOCUMENTS,
     IN_README,
@@ -31,7 +32,7 @@ from training.result_tables import (
     outcome_of,
     read_results,
 )
-from training.results import ROOT, Setup, make, sources_sha256
+from training.results import Setup, make
 
 
 def test_digits_have_the_unseen_speaker_and_strings(setup: Setup) -> None:

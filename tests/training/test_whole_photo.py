@@ -6,7 +6,8 @@ import numpy as np
 
 from edge_runtime.image_filter import ImageFilter, open_filter
 from tests.demo_app.hand_made_bundles import blur_bundle
-from training.results import ROOT, Setup, sources_sha256
+from training.result_sources import ROOT, sources_sha256
+from training.results import Setup
 from training.whole_photo import NAME, seam_difference
 
 

@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.bundle_parts import Interval
 from edge_runtime.errors import DataError, SettingError, missing_package
+from edge_runtime.files import check_regular
 from edge_runtime.image_filter import SIGMA
-from edge_runtime.options import Parser, add_engine_options, print_json
+from edge_runtime.options import Parser, add_engine_options, path, print_json
 from edge_runtime.pictures import list_pictures
 from edge_runtime.progress import Progress
 from edge_runtime.resample import LOWEST_RATE_HZ
@@ -87,14 +89,14 @@ def run(arguments: Sequence[str]) -> int:
             ]
         else:
             results = [_speech(subject, work, options, where)]
-    if options.plot is not None:
-        _draw(results, options.plot)
     if options.json:
         print_json(results[0] if len(results) == 1 else _all_looks(results))
     else:
         for line in _mistakes(results[0]):
             print(line, file=sys.stderr)
         print("\n\n".join("\n".join(_summary(result)) for result in results))
+    if options.plot is not None:  # last: what was measured is told all the same
+        _draw(results, options.plot)
     return 0
 
 
@@ -126,13 +128,16 @@ def _pictures(
 ) -> dict[str, Any]:
     problem, photos = _problem(subject, work, options, look)
     data = data_folder() / photos if options.data is None else options.data
-    depth = options.depth or work.depths[-1]
+    depth = work.depths[-1] if options.depth is None else options.depth
     # Peers get the threads that the network gets.
     peers_run = opencv_threads(options.threads) if options.beside else nullcontext()
+    pictures = list_clean(data, where)
+    if options.plot is not None:
+        _check_no_input(options.plot, [data, *pictures])
     with peers_run:
         found = evaluate_pictures(
             work,
-            list_clean(data, where),
+            pictures,
             work.depths if depth == ALL_DEPTHS else (depth,),
             problem,
             problem.peers() if options.beside else (),
@@ -151,8 +156,17 @@ def _check_plot(path: Path) -> None:
         raise SettingError(
             f"--plot {path}: expected a file ending in .png, in a folder that is there"
         )
+    check_regular(path, "a file to draw to", SettingError)
     if find_spec("matplotlib") is None:
         raise missing_package("matplotlib", "evaluate")
+
+
+def _check_no_input(plot: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to draw over a picture that is measured, or their list."""
+    if plot.exists() and any(plot.samefile(one) for one in inputs):
+        raise SettingError(
+            f"--plot {plot}: is one of the inputs, expected another file"
+        )
 
 
 def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
@@ -194,6 +208,8 @@ def _problem(
             bool(options.blind),
         )
         return Denoising(noise, work.sigma), PHOTOS
+    if work.strength is not None:
+        _check_within("strength", options.strength, work.strength)
     if work.looks:
         assert look is not None  # the one asked for, or one of all
         return Styling(look, options.strength), PHOTOS
@@ -206,6 +222,14 @@ def _problem(
             " noise away, gives no light, has no looks and doubles no picture"
         )
     return Enlarging(), SMALL_PHOTOS
+
+
+def _check_within(name: str, value: float | None, offered: Interval) -> None:
+    if value is not None and not offered.minimum <= value <= offered.maximum:
+        raise SettingError(
+            f"--{name}: found {value:g}, expected {offered.minimum:g} to"
+            f" {offered.maximum:g}"
+        )
 
 
 def _refuse(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
@@ -331,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("what", metavar="WHAT", help="a bundle or a checkpoint")
     parser.add_argument(
-        "--data", type=Path, help="a folder or list of pictures; a table (.tsv)"
+        "--data", type=path, help="a folder or list of pictures; a table (.tsv)"
     )
     parser.add_argument(
         "--where",

@@ -18,12 +18,11 @@ class DenoiseRecipe(RepeatedRecipe):
     """Take Gaussian noise of any strength out of photographs."""
 
     steps: int = 30_000
-    batch: int = 6
+    batch: int = 4
     learning_rate: float = 1.5e-3
-    muon_rate: float = 0.0
-    validate_steps: int = 2000
-    depth_weights: tuple[float, ...] = (0.04, 0.04, 0.08, 1.0)
-    patch_px: int = 80
+    validate_steps: int = 1000
+    convolutions: int = 3
+    depth_weights: tuple[float, ...] = (0.02, 0.05, 0.03, 1.0)
     sigma_max: float = 55.0
     """Strongest noise trained on, in units of 255."""
     validate_sigma: float = 25.0
@@ -53,11 +52,9 @@ class DenoiseLiveRecipe(DenoiseRecipe):
     """Take Gaussian noise out of a camera's frames, fast."""
 
     steps: int = 7_000
-    validate_steps: int = 1000
+    batch: int = 6
     channels: int = 16
     convolutions: int = 8
     depths: tuple[int, ...] = (1, 2)
     depth_weights: tuple[float, ...] = (0.1, 1.0)
     """With more on depth 1, the second run learns to do nothing."""
-    muon_rate: float = 0.004
-    patch_px: int = 96

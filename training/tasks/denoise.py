@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_runtime.pictures import PICTURE_PEAK, add_noise, to_float
+from training.denoiser import Denoiser
 from training.luma import LUMA
 from training.recipes.denoise import DenoiseRecipe
+from training.rescaling import rescale
 from training.tasks.photos import (
     PhotoTask,
     channels_first,
@@ -20,11 +22,21 @@ from training.tasks.photos import (
     random_square,
 )
 
+N_FOR_RANGES = 32
+"""Examples that ranges are equalized on, before a stage that rounds."""
+
 
 class DenoiseTask(PhotoTask):
     """Photographs in, cleaner photographs out."""
 
     recipe: DenoiseRecipe
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        if self.recipe.quantize_aware:
+            assert isinstance(network, Denoiser)
+            batch = self.batch(0, range(N_FOR_RANGES))
+            rescale(network, batch["noisy"], batch["sigma"])
+        return network
 
     def example(self, rng: np.random.Generator) -> Mapping[str, NDArray[np.float32]]:
         patch = random_square(self.train, self.recipe.patch_px, rng)

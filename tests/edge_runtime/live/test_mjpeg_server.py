@@ -99,9 +99,10 @@ def test_figures_are_json(server: MjpegServer) -> None:
 
 def test_other_sites_may_not_look_in(server: MjpegServer) -> None:
     """A foreign name that leads here is refused; no page may embed the picture."""
-    with get(server, "", Host="localhost:1") as answer:
-        assert "same-origin" == answer.headers["Cross-Origin-Resource-Policy"]
-    for host in ("evil.example:80", "evil.example", ""):
+    for host in ("localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:80"):
+        with get(server, "", Host=host) as answer:
+            assert "same-origin" == answer.headers["Cross-Origin-Resource-Policy"]
+    for host in ("evil.example:80", "evil.example", "", "[::1"):
         with pytest.raises(urllib.error.HTTPError) as caught:
             get(server, "frame.jpg", Host=host)
         assert 421 == caught.value.code

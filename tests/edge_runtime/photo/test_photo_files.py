@@ -1,5 +1,6 @@
 """What a photograph's file says comes out as it went in."""
 
+import resource
 import struct
 import zlib
 from pathlib import Path
@@ -10,10 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from edge_runtime.errors import PictureError
-from edge_runtime.photo.metadata import EXIF_FOLDER, GPS_FOLDER, ORIENTATION, upright
+from edge_runtime.errors import PictureError, SettingError
+from edge_runtime.photo.metadata import (
+    EXIF_FOLDER,
+    GPS_FOLDER,
+    ORIENTATION,
+    Metadata,
+    upright,
+)
+from edge_runtime.photo.photo import Photo
 from edge_runtime.photo.read import read_photo
 from edge_runtime.photo.write import write_photo
+from edge_runtime.pictures import read_picture, write_picture
 
 LOSSLESS = [".png", ".tif", ".bmp"]
 MAKE, TAKEN, WIDTH, HEIGHT = 271, 0x9003, 0xA002, 0xA003
@@ -85,6 +94,68 @@ def test_exif_goes_on_and_says_upright(
         EXIF_FOLDER
     )
     assert {1: "N", 2: (1.0, 2.0, 3.0)} == found.get_ifd(GPS_FOLDER)
+
+
+LAYOUT_TAGS = {256: 4000, 257: 3000, 262: 6, 284: 2, 266: 2, 339: 2, 338: 0}
+"""Width, height, photometric interpretation and more, which files repeat in Exif."""
+
+
+@pytest.mark.parametrize("tag", LAYOUT_TAGS)
+def test_tags_of_another_files_layout_are_not_believed(
+    tmp_path: Path, scene: Image.Image, tag: int
+) -> None:
+    """Some phones and scanners write them; a TIFF has its own."""
+    tags = exif(6)
+    tags[tag] = LAYOUT_TAGS[tag]
+    scene.save(tmp_path / "a.jpg", exif=tags)
+
+    through(tmp_path / "a.jpg", tmp_path / "b.tif").close()
+
+    expected = read_photo(tmp_path / "a.jpg").samples
+    np.testing.assert_array_equal(expected, read_photo(tmp_path / "b.tif").samples)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".bmp", ".webp"])
+def test_a_file_that_is_cut_short_is_none(tmp_path: Path, ending: str) -> None:
+    """A limit, like a disk that fills, ends a write early; the old file stays."""
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(SettingError) as caught:
+            write_photo(path, Photo(noise, None, Metadata()))
+        with pytest.raises(SettingError):
+            write_picture(path, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert f"{path}: cannot be written: File too large" == str(caught.value)
+    assert [b"old"] == [file.read_bytes() for file in tmp_path.iterdir()]
+
+
+def test_damaged_metadata_is_one_line(tmp_path: Path, scene: Image.Image) -> None:
+    """Whatever Pillow raises, a damaged file is a PictureError, or is read."""
+    rng = np.random.default_rng(0)
+    n_refused = 0
+    for ending in (".jpg", ".tif", ".png", ".webp"):
+        scene.save(tmp_path / f"a{ending}", exif=exif(6))
+        whole = (tmp_path / f"a{ending}").read_bytes()
+        for _ in range(60):
+            made = bytearray(whole)
+            for place in rng.integers(0, min(len(made), 400), 4):
+                made[place] = rng.integers(256)
+            (tmp_path / f"b{ending}").write_bytes(made)
+            try:
+                photo = read_photo(tmp_path / f"b{ending}")
+                for other in (".tif", ".jpg", ".png"):
+                    write_photo(tmp_path / f"c{other}", photo)
+                read_picture(tmp_path / f"b{ending}")
+            except (PictureError, SettingError):
+                n_refused += 1
+
+    assert 60 < n_refused < 240
 
 
 def test_exif_of_a_tiff_goes_on(tmp_path: Path, scene: Image.Image) -> None:
