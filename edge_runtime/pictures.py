@@ -182,8 +182,9 @@ def _reason(error: Exception) -> str:
 def list_pictures(source: Path) -> list[Path]:
     """Return the pictures of a folder (sorted, with sub-folders), a list file or one.
 
-    A list file is text with one path per line, relative to the list's own folder.
-    Raises DataError if nothing is there or a listed file is missing.
+    Links to folders are followed, but not back into themselves. A list file is text
+    with one path per line, relative to the list's own folder. Raises DataError if
+    nothing is there, a folder cannot be read or a listed file is missing.
     """
     try:
         return _list_pictures(source)
@@ -195,11 +196,7 @@ def list_pictures(source: Path) -> list[Path]:
 
 def _list_pictures(source: Path) -> list[Path]:
     if source.is_dir():
-        found = sorted(
-            path
-            for path in source.rglob("*")
-            if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()
-        )
+        found = sorted(_pictures_below(source, ()))
     elif source.suffix.lower() in PICTURE_ENDINGS and source.is_file():
         found = [source]
     elif source.is_file():
@@ -214,6 +211,22 @@ def _list_pictures(source: Path) -> list[Path]:
             f" {' '.join(sorted(PICTURE_ENDINGS))}"
         )
     return found
+
+
+def _pictures_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Yield what ends as a picture does, a link that leads nowhere among it.
+
+    `above` has the identities of the folders that this one lies in.
+    """
+    own = folder.stat()
+    identity = own.st_dev, own.st_ino
+    if identity in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _pictures_below(path, (*above, identity))
+        elif path.suffix.lower() in PICTURE_ENDINGS:
+            yield path
 
 
 def _read_list(source: Path) -> list[Path]:

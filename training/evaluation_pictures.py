@@ -73,7 +73,7 @@ def evaluate_pictures(
     require()
     _check(work, depths)
     for path in paths:  # a fiftieth of the work, and a bad picture costs no more
-        check_size(str(path), read_picture(path))
+        check_size(str(path), problem.measured(read_picture(path)))
     pictures = []
     scores: dict[int | str, list[Score]] = defaultdict(list)
     with Progress(len(paths)) as progress:

@@ -68,6 +68,10 @@ class Problem(ABC):
     untouched: str
     """Key of the quality without a network."""
 
+    def measured(self, clean: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the part of a clean picture, (Y, X, 3), that is wanted back."""
+        return clean
+
     @abstractmethod
     def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
         """Return a clean picture, (Y, X, 3), as the network gets it.
@@ -277,8 +281,11 @@ class Enlarging(Problem):
 
     untouched = "bicubic_psnr_db"
 
+    def measured(self, clean: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return crop_to_scale(clean)
+
     def pose(self, clean: NDArray[np.uint8], index: int) -> Posed:
-        wanted = crop_to_scale(clean)
+        wanted = self.measured(clean)
         return Posed(to_float(halved(wanted)), wanted)
 
     def without(self, posed: Posed) -> NDArray[np.uint8]:

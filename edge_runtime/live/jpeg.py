@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from edge_runtime.errors import VideoError
 
@@ -21,7 +21,7 @@ MAX_GAP_BYTES = 1 << 20
 """Longest stretch of a stream without the beginning of a picture."""
 
 START = b"\xff\xd8\xff"
-START_OF_SCAN, END = 0xDA, 0xD9
+START_OF_PICTURE, START_OF_SCAN, END = 0xD8, 0xDA, 0xD9
 ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers that no length follows."""
 IN_SCAN = {0x00, *range(0xD0, 0xD8)}
@@ -41,22 +41,27 @@ def decode(data: bytes, where: str) -> NDArray[np.uint8]:
     Raises VideoError for a damaged one, or one of more than MAX_FRAME_PX pixels.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        # Straight to the format: Image.open's error would name the bytes' address.
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_FRAME_PX:
                 raise VideoError(
                     f"{where}: frame of {image.width}×{image.height} pixels, expected"
                     f" at most {MAX_FRAME_PX}"
                 )
             return np.asarray(image.convert("RGB"), np.uint8)  # (Y, X, 3)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise VideoError(f"{where}: damaged JPEG picture: {error}") from error
+    except VideoError:
+        raise
+    except Exception as error:  # Pillow raises whatever damaged bytes lead to
+        reason = str(error) or type(error).__name__
+        raise VideoError(f"{where}: damaged JPEG picture: {reason}") from error
 
 
 class JpegSplitter:
     """Cuts a stream into its JPEG pictures; what lies between them is passed over.
 
     So it takes plain MJPEG as well as the parts of an HTTP answer. A picture inside a
-    picture, as a thumbnail is, belongs to it.
+    picture, as a thumbnail is, belongs to it. One that is cut off, so that the next
+    begins before it ends, is passed over, too.
     """
 
     def __init__(self, where: str) -> None:
@@ -129,6 +134,9 @@ class JpegSplitter:
         if head[1] == END:
             self._place += 2
             return True
+        if head[1] == START_OF_PICTURE:
+            self._forget(self._place)
+            return False
         if head[1] in ALONE or head[1] == 0xFF:  # 0xFF may fill
             self._place += 1 if head[1] == 0xFF else 2
             return False

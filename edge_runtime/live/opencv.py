@@ -35,6 +35,10 @@ MOST_FPS = 240.0
 """A file that tells more does not know."""
 CODECS = {".avi": "MJPG", ".mkv": "mp4v", ".mp4": "mp4v"}
 """By the file's ending."""
+COUNTED = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+"""Endings of files that tell how many frames they have; of others it is a guess."""
+LEAST_PART = 0.98
+"""Of the frames that a file tells of; the first and last few are not always given."""
 PLAIN_PX = 640 * 480
 """More than this a USB 2 camera sends at full rate as JPEG alone."""
 CLOSING_KEYS = {27, ord("q")}
@@ -108,8 +112,7 @@ class VideoFile(Source):
             self._capture = self._open()
             has_picture, picture = self._capture.read()
         if not has_picture:
-            if not self._n_read:
-                raise VideoError(f"{self._path}: holds no frame that can be decoded")
+            self._check_end()
             return None
         self._n_read += 1
         pixels = _to_rgb(picture)
@@ -118,6 +121,17 @@ class VideoFile(Source):
 
     def close(self) -> None:
         self._capture.release()
+
+    def _check_end(self) -> None:
+        if not self._n_read:
+            raise VideoError(f"{self._path}: holds no frame that can be decoded")
+        n_frames = _n_frames(self._capture)
+        is_counted = self._path.suffix.lower() in COUNTED
+        if is_counted and self._n_read < int(LEAST_PART * n_frames) - 1:
+            raise VideoError(
+                f"{self._path}: ends after {self._n_read} of {n_frames} frames: it is"
+                " cut off or damaged there"
+            )
 
     def _open(self) -> Any:
         # One backend: another takes the names of pictures for those of a sequence.
@@ -134,6 +148,7 @@ class VideoEncoder(Encoder):
     keeps_time = True
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        self._path, self._n_written = path, 0
         codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
         self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, fps, size)
         if not self._writer.isOpened():
@@ -144,9 +159,20 @@ class VideoEncoder(Encoder):
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        self._n_written += 1
 
     def close(self) -> None:
-        self._writer.release()
+        if not self._writer.isOpened():
+            return
+        self._writer.release()  # which tells of no error, nor did any write
+        written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        n_frames = _n_frames(written)
+        written.release()
+        if n_frames < self._n_written - 1:
+            raise VideoError(
+                f"its {self._n_written} frames were not all written: a quota or the"
+                " limit of a file's size was met"
+            )
 
 
 @final
@@ -180,6 +206,12 @@ class Window(Sink):
 def _fps(capture: Any) -> float | None:
     fps = float(capture.get(cv2.CAP_PROP_FPS))
     return fps if 0 < fps <= MOST_FPS else None  # NaN is neither
+
+
+def _n_frames(capture: Any) -> int:
+    """Return how many frames a file tells of, 0 where it does not."""
+    n_frames = float(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return int(n_frames) if 0 < n_frames < float("inf") else 0
 
 
 def _to_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -34,7 +34,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file; VideoError if it then lacks some of its pictures."""
 
 
 @final
@@ -73,18 +73,16 @@ class Recording(Sink):
         self._free_bytes = free_bytes or (lambda folder: shutil.disk_usage(folder).free)
         self._encoder: Encoder | None = None
         self._size = (0, 0)
+        self.is_empty = True
+        """Whether it took no frame."""
         self._number = -1
         """Of the latest frame."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it took no frame."""
-        return self._encoder is None
 
     def write(self, picture: NDArray[np.uint8], number: int) -> None:
         size = picture.shape[1], picture.shape[0]
         if self._encoder is None:
             self._encoder, self._size = self._make(size), size
+            self.is_empty = False
         if size != self._size:
             self.end(
                 f"{self.name}: ends with frame {number}, which is {size[0]}×{size[1]}:"
@@ -106,8 +104,13 @@ class Recording(Sink):
         """Nothing is due."""
 
     def close(self) -> None:
-        if self._encoder is not None:
-            self._encoder.close()
+        encoder, self._encoder = self._encoder, None
+        if encoder is None:
+            return
+        try:
+            encoder.close()
+        except VideoError as error:  # what is there is kept
+            self.end(f"{self.name}: {error}")
 
 
 @contextmanager

@@ -30,17 +30,31 @@ class Journal:
         self._setting = dict(setting)
         self._file = file
         self._lines = dict(_read(file))
+        if not _is_ended(file):
+            self._append(b"\n")
 
     def is_done(self, job: Job, source_sha256: str | None) -> bool:
         """Return whether the target is what this setting makes of this very source."""
         return self._lines.get(self._key(job)) == self._line(job, source_sha256)
 
     def add(self, job: Job, source_sha256: str | None) -> None:
-        """Note that a target was written, of a source that then had that hash."""
+        """Note that a target was written, of a source that then had that hash.
+
+        Raises SettingError where the disk is full.
+        """
         line = self._line(job, source_sha256)
         self._lines[self._key(job)] = line
-        self._file.write((json.dumps(line) + "\n").encode())
-        self._file.flush()
+        self._append((json.dumps(line) + "\n").encode())
+
+    def _append(self, line: bytes) -> None:
+        try:
+            # Past the buffer, which would try again when the file is closed.
+            if os.write(self._file.fileno(), line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise SettingError(
+                f"{self._folder / NAME}: cannot be written: {error.strerror}"
+            ) from error
 
     def _line(self, job: Job, source_sha256: str | None) -> dict[str, Any]:
         return {
@@ -104,10 +118,14 @@ def _read(file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             line = json.loads(text)
             if isinstance(line["target"], str):
                 yield line["target"], line
-    if file.tell():
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.write(b"\n")
+
+
+def _is_ended(file: Any) -> bool:
+    """Return whether the last line is whole."""
+    if not file.seek(0, os.SEEK_END):
+        return True
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) == b"\n")
 
 
 def _open(path: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +17,12 @@ ORIENTATION = 0x0112
 UPRIGHT = 1
 EXIF_FOLDER, GPS_FOLDER, XMP_TAG = 0x8769, 0x8825, 700
 WIDTH, HEIGHT = 0xA002, 0xA003
-"""EXIF tags that repeat the picture's size."""
+"""Tags of its Exif folder that repeat the picture's size."""
 SIDEWAYS = frozenset({5, 6, 7, 8})
 """Orientations that exchange rows and columns."""
 ENTRY_BYTES = 12
-TYPE_SHORT = 3
+TYPE_SHORT, TYPE_LONG = 3, 4
+TIFF_VERSION = 42
 
 DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432)
 """Tags of a TIFF file that tell of the photograph, not of how its file is laid out."""
@@ -59,7 +61,7 @@ def read_metadata(image: ImageFile.ImageFile) -> tuple[Metadata, int]:
     orientation = found if found in range(1, 9) else UPRIGHT
     info = image.info
     metadata = Metadata(
-        exif=_exif(image, orientation in SIDEWAYS),
+        exif=_exif(image),
         icc_profile=info.get("icc_profile") or None,
         xmp=_xmp(info.get("xmp")),
         dpi=_dpi(info.get("dpi")),
@@ -96,32 +98,47 @@ def _chunks(file: Any) -> Iterator[tuple[bytes, bytes]]:
         file.seek(n_bytes + len(b"crc "), 1)
 
 
-def upright(exif: bytes, *, sideways: bool) -> bytes | None:
+def upright(exif: bytes) -> bytes | None:
     """Return an Exif structure that says upright, without its thumbnail.
 
-    All else stays where it is, as makers' notes hold offsets of their own. The width
-    and height that it repeats change places if `sideways`. None if it is damaged.
+    All else stays where it is, as makers' notes hold offsets of their own. None if it
+    is damaged.
     """
     made = bytearray(exif)
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return None
     try:
-        (first,) = struct.unpack_from(order + "I", made, 4)
-        entries, after = _entries(made, order, first)
+        order, entries, after = _first_folder(made)
         if ORIENTATION in entries:
             at = entries[ORIENTATION]
             struct.pack_into(order + "HIHH", made, at + 2, TYPE_SHORT, 1, UPRIGHT, 0)
-        if sideways and EXIF_FOLDER in entries:
-            (second,) = struct.unpack_from(order + "I", made, entries[EXIF_FOLDER] + 8)
-            inner, _ = _entries(made, order, second)
-            if WIDTH in inner and HEIGHT in inner:
-                _exchange(made, inner[WIDTH] + 2, inner[HEIGHT] + 2)
         # The thumbnail, of the picture as it was, hangs on the first folder's end.
         struct.pack_into(order + "I", made, after, 0)
     except struct.error:
         return None
     return bytes(made)
+
+
+def sized(exif: bytes, n_columns: int, n_rows: int) -> bytes:
+    """Return an Exif structure that repeats this size, if it repeats any."""
+    made = bytearray(exif)
+    with suppress(struct.error):  # that folder is damaged, and stays what it is
+        order, entries, _ = _first_folder(made)
+        if EXIF_FOLDER in entries:
+            (second,) = struct.unpack_from(order + "I", made, entries[EXIF_FOLDER] + 8)
+            inner, _ = _entries(made, order, second)
+            for tag, n_px in ((WIDTH, n_columns), (HEIGHT, n_rows)):
+                if tag in inner:
+                    place = inner[tag] + 2
+                    struct.pack_into(order + "HII", made, place, TYPE_LONG, 1, n_px)
+    return bytes(made)
+
+
+def _first_folder(exif: bytearray) -> tuple[str, dict[int, int], int]:
+    """Return the order of bytes, and what `_entries` does of the first folder."""
+    order = {b"II": "<", b"MM": ">"}.get(bytes(exif[:2]), "")
+    version, first = struct.unpack_from((order or "<") + "HI", exif, 2)
+    if not order or version != TIFF_VERSION:
+        raise struct.error("no Exif structure")
+    return order, *_entries(exif, order, first)
 
 
 def _entries(exif: bytearray, order: str, at: int) -> tuple[dict[int, int], int]:
@@ -132,18 +149,12 @@ def _entries(exif: bytearray, order: str, at: int) -> tuple[dict[int, int], int]
     return dict(zip(tags, places, strict=True)), at + 2 + ENTRY_BYTES * n_entries
 
 
-def _exchange(exif: bytearray, one: int, other: int) -> None:
-    n_bytes = ENTRY_BYTES - 2  # all but the tag
-    first, second = exif[one : one + n_bytes], exif[other : other + n_bytes]
-    exif[one : one + n_bytes], exif[other : other + n_bytes] = second, first
-
-
-def _exif(image: ImageFile.ImageFile, sideways: bool) -> bytes | None:
+def _exif(image: ImageFile.ImageFile) -> bytes | None:
     """Return the picture's Exif structure, upright; None if it has none."""
     if image.format == "TIFF":
         return _exif_of_tiff(image)
     found = image.info.get("exif") or image.getexif().tobytes()
-    return upright(found.removeprefix(EXIF_PREFIX), sideways=sideways)
+    return upright(found.removeprefix(EXIF_PREFIX))
 
 
 def _exif_of_tiff(image: ImageFile.ImageFile) -> bytes | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime.photo.metadata import Metadata
+from edge_runtime.photo.metadata import Metadata, sized
 
 N_COLOURS = 3
 
@@ -48,6 +48,12 @@ class Photo:
     def n_bits(self) -> int:
         """Bits of a sample: 8 or 16."""
         return self.samples.dtype.itemsize * 8
+
+    @property
+    def exif(self) -> bytes | None:
+        """The Exif structure, with the size that the photograph has now."""
+        held = self.metadata.exif
+        return held and sized(held, self.n_columns, self.n_rows)
 
     def enlarged(self, scale: int) -> Photo:
         """Return a photograph `scale` times as large, its samples still to be written.

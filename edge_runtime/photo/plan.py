@@ -65,13 +65,33 @@ def _plan_folder(source: Path, target: Path) -> list[Job]:
     ]
     if not jobs:
         raise DataError(f"{source}: holds hidden pictures alone, expected others")
-    inputs = {_identity(job.source) for job in jobs}
+    _check_links(jobs, source)
+    return jobs
+
+
+def _check_links(jobs: list[Job], source: Path) -> None:
+    """Refuse what links below the targets' folder would make of it."""
+    inputs = {_identity(job.source) for job in jobs if job.source.exists()}
+    folders: dict[Path, Path] = {}
+    written: dict[Path, Job] = {}
     for job in jobs:
         if job.target.exists() and _identity(job.target) in inputs:
             raise PictureError(
                 f"{job.target}: is one of the inputs, expected another folder"
             )
-    return jobs
+        folder = job.target.parent
+        if folder not in folders:
+            if any(place.samefile(source) for place in _existing(folder)):
+                raise PictureError(
+                    f"{folder}: is or leads into the input folder {source}, expected"
+                    " another folder"
+                )
+            folders[folder] = folder.resolve()
+        other = written.setdefault(folders[folder] / job.target.name, job)
+        if other is not job:
+            raise PictureError(
+                f"{job.target}: is {other.target}, too, by a link; remove that link"
+            )
 
 
 def _existing(target: Path) -> Iterator[Path]:

@@ -41,6 +41,10 @@ WEBP_EFFORT = 2
 """Of 6; from 3 on, the encoder needs 140 MB more for 12 megapixels."""
 APP13 = b"\xff\xed"
 METRES_PER_INCH = 0.0254
+MOST_JPEG_DPI = 65_535
+MOST_JPEG_BYTES = 65_533
+"""Of Exif or XMP, with what stands before it: one segment of a JPEG file."""
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 OPAQUE_8, OPAQUE_16 = 255, 65535
 
 
@@ -73,11 +77,26 @@ def _check(path: Path, photo: Photo, name: str) -> None:
             f"{path}: cannot be written: {name} has no transparency, as this picture"
             " has; name a .png"
         )
+    if name == "JPEG":
+        _check_segments(path, photo)
     if photo.n_bits == 16 and name == "TIFF":
         raise PictureError(
             f"{path}: cannot be written: 16-bit samples go into PNG files alone; name"
             " a .png"
         )
+
+
+def _check_segments(path: Path, photo: Photo) -> None:
+    for name, prefix, held in (
+        ("Exif", EXIF_PREFIX, photo.metadata.exif),
+        ("XMP", XMP_PREFIX, photo.metadata.xmp),
+    ):
+        room = MOST_JPEG_BYTES - len(prefix)
+        if held is not None and len(held) > room:
+            raise PictureError(
+                f"{path}: cannot be written: JPEG has room for {room} bytes of {name},"
+                f" this picture has {len(held)}; name a .png"
+            )
 
 
 def _is_opaque(photo: Photo) -> bool:
@@ -106,7 +125,9 @@ def _said(photo: Photo, name: str, quality: int) -> dict[str, Any]:
     """Return what Pillow is to write beside the samples."""
     metadata = photo.metadata
     said: dict[str, Any] = {"dpi": metadata.dpi, "icc_profile": metadata.icc_profile}
-    exif = EXIF_PREFIX + metadata.exif if metadata.exif else None
+    exif = EXIF_PREFIX + photo.exif if photo.exif else None
+    if name == "JPEG" and metadata.dpi and max(metadata.dpi) > MOST_JPEG_DPI:
+        said["dpi"] = None
     match name:
         case "JPEG":
             said |= _said_by_jpeg(metadata, quality) | {"exif": exif}
@@ -117,7 +138,7 @@ def _said(photo: Photo, name: str, quality: int) -> dict[str, Any]:
         case "PNG":
             said |= {"exif": exif, "pnginfo": _png_chunks(metadata)}
         case "TIFF":
-            said |= {"exif": _tiff_tags(metadata), "compression": "raw"}
+            said |= {"exif": _tiff_tags(photo), "compression": "raw"}
     return {key: value for key, value in said.items() if value is not None}
 
 
@@ -144,18 +165,18 @@ def _png_chunks(metadata: Metadata) -> PngImagePlugin.PngInfo:
     return chunks
 
 
-def _tiff_tags(metadata: Metadata) -> Image.Exif:
+def _tiff_tags(photo: Photo) -> Image.Exif:
     found = Image.Exif()
-    if metadata.exif:
-        found.load(EXIF_PREFIX + metadata.exif)
+    if photo.exif:
+        found.load(EXIF_PREFIX + photo.exif)
     kept = descriptive(found)
     if ORIENTATION in found:
         kept[ORIENTATION] = UPRIGHT
     tags = Image.Exif()
     if len(kept):
         tags.load(kept.tobytes())  # Pillow's TIFF knows folders of those alone
-    if metadata.xmp:
-        tags[XMP_TAG] = metadata.xmp
+    if photo.metadata.xmp:
+        tags[XMP_TAG] = photo.metadata.xmp
     return tags
 
 
@@ -163,10 +184,11 @@ def _write_16_bits(file: BinaryIO, photo: Photo) -> None:
     samples = photo.samples
     if photo.alpha is not None:
         samples = np.dstack([samples, photo.alpha])
-    write_png_16(file, samples, _chunks_of_16_bits(photo.metadata))
+    write_png_16(file, samples, _chunks_of_16_bits(photo))
 
 
-def _chunks_of_16_bits(metadata: Metadata) -> list[Chunk]:
+def _chunks_of_16_bits(photo: Photo) -> list[Chunk]:
+    metadata = photo.metadata
     chunks = list(metadata.png_chunks)
     if metadata.icc_profile:
         packed = b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)
@@ -175,6 +197,6 @@ def _chunks_of_16_bits(metadata: Metadata) -> list[Chunk]:
     if metadata.dpi:
         columns, rows = (round(value / METRES_PER_INCH) for value in metadata.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", columns, rows, 1)))
-    if metadata.exif:
-        chunks.append((b"eXIf", metadata.exif))
+    if photo.exif:
+        chunks.append((b"eXIf", photo.exif))
     return chunks

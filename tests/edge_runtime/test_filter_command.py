@@ -469,6 +469,40 @@ def test_no_input_is_overwritten_by_the_output_of_another(
     )
 
 
+def test_links_below_out_are_seen_through(photo: Path, tmp_path: Path) -> None:
+    """Neither into the input folder, nor two pictures into one."""
+    for name in ("a", "b"):
+        write_picture(tmp_path / "in" / name / "x.png", np.zeros((4, 4, 3), np.uint8))
+    source, target = tmp_path / "in", tmp_path / "out"
+    target.mkdir()
+
+    (target / "a").symlink_to(source)
+    assert refusal_of(source, target) == (
+        f"{target}/a: is or leads into the input folder {source}, expected another"
+        " folder"
+    )
+    (target / "a").unlink()
+    (target / "a").symlink_to(target / "b")
+    assert refusal_of(source, target) == (
+        f"{target}/b/x.png: is {target}/a/x.png, too, by a link; remove that link"
+    )
+
+
+def test_a_link_that_leads_nowhere_is_told(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other pictures are filtered."""
+    (tmp_path / "in").mkdir()
+    photo.rename(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").symlink_to(tmp_path / "gone.png")
+
+    status = call(blur, str(tmp_path / "in"), str(tmp_path / "out"))
+
+    assert status == 1
+    assert f"{tmp_path}/in/b.png: no such file" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.png").exists()
+
+
 def test_a_file_cannot_take_a_folder(photo: Path, tmp_path: Path) -> None:
     """The pictures of a folder need a folder."""
     (tmp_path / "in").mkdir()

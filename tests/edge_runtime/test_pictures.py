@@ -1,8 +1,10 @@
+import errno
 import io
 import math
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -309,6 +311,40 @@ def test_a_linked_folder_is_listed(tmp_path: Path, picture: NDArray[np.uint8]) -
     (tmp_path / "link").symlink_to(tmp_path / "real")
 
     assert [tmp_path / "link" / "a.png"] == list_pictures(tmp_path / "link")
+
+
+def test_linked_folders_are_followed_and_end(
+    tmp_path: Path, picture: NDArray[np.uint8]
+) -> None:
+    """A folder linked into another is part of it; one linked into itself is not."""
+    write_picture(tmp_path / "in" / "a.png", picture)
+    write_picture(tmp_path / "album" / "b.png", picture)
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "album")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
+
+    found = list_pictures(tmp_path / "in")
+
+    assert [tmp_path / "in" / name for name in ("a.png", "linked/b.png")] == found
+
+
+def test_a_closed_folder_is_told(
+    tmp_path: Path, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures are not left out in silence."""
+    write_picture(tmp_path / "deep" / "a.png", picture)
+    opened = Path.iterdir
+
+    def closed(folder: Path) -> Iterator[Path]:  # root may read every folder
+        if folder.name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return opened(folder)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+
+    with pytest.raises(DataError) as caught:
+        list_pictures(tmp_path)
+
+    assert f"{tmp_path}/deep: cannot be read: Permission denied" == str(caught.value)
 
 
 def test_a_list_file_is_read_relative_to_itself(

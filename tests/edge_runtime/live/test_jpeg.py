@@ -55,6 +55,15 @@ def test_a_thumbnail_belongs_to_its_picture() -> None:
     assert [outer] == list(jpeg.JpegSplitter("stdin").feed(outer))
 
 
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
+def test_a_picture_that_is_cut_off_hides_no_other(part: float) -> None:
+    """Inside its data, the next one begins."""
+    cut = noise(64, 64)
+    cut = cut[: int(part * len(cut))]
+
+    assert [mjpeg(5)] == list(jpeg.JpegSplitter("stdin").feed(cut + mjpeg(5)))
+
+
 def test_what_only_begins_like_a_picture_is_passed_over() -> None:
     """Bytes that look like a start, and then do not go on as one."""
     data = b"\xff\xd8\xff\xe0\x00\x04abno picture" + mjpeg(5)

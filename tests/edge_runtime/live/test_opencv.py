@@ -1,4 +1,5 @@
 # ruff: noqa: E402 (what follows importorskip needs OpenCV)
+import resource
 import shutil
 import subprocess
 import sys
@@ -90,16 +91,38 @@ def test_what_is_no_video_is_told(
 
 
 def test_a_video_that_is_cut_off_plays_as_far_as_it_goes(tmp_path: Path) -> None:
-    """Its header is there, its end is not."""
+    """Its header is there, its end is not; that is told."""
     path = video(tmp_path / "a.avi", *range(0, 200, 2))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     source = VideoFile(path)
 
     n_frames = 0
-    while source.read() is not None:
-        n_frames += 1
+    with pytest.raises(VideoError) as caught:
+        while source.read() is not None:
+            n_frames += 1
 
     assert 10 < n_frames < 100
+    assert (
+        f"{path}: ends after {n_frames} of 100 frames: it is cut off or damaged there"
+        == str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("ending", [".avi", ".mkv", ".mp4"])
+def test_a_recording_that_a_limit_cuts_off_is_told(tmp_path: Path, ending: str) -> None:
+    """OpenCV's writer takes it for whole."""
+    encoder = VideoEncoder(tmp_path / f"a{ending}", 25.0, (320, 240))
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, limits[1]))
+    try:
+        for number in range(100):
+            encoder.write(np.roll(noise, number, axis=1))
+        with pytest.raises(VideoError, match="its 100 frames were not all written"):
+            encoder.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    encoder.close()
 
 
 def test_a_camera_that_is_not_there_is_told() -> None:

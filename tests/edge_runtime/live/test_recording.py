@@ -78,6 +78,21 @@ def test_a_recording_ends_before_the_disk_is_full(tmp_path: Path) -> None:
     )
 
 
+def test_a_recording_that_lacks_frames_is_kept_and_told(tmp_path: Path) -> None:
+    """What an encoder finds out at its end is no reason to throw all away."""
+
+    class Lossy(Counting):
+        def close(self) -> None:
+            raise VideoError("some frames are missing")
+
+    path = tmp_path / "a.mp4"
+    with recording(path, lambda file, size: Lossy()) as sink:
+        sink.write(frame(1), 0)
+
+    assert f"{path}: some frames are missing" == sink.complaint
+    assert path.exists()
+
+
 def test_a_recording_ends_where_the_size_changes(tmp_path: Path) -> None:
     """What came before is kept."""
     encoder = Counting()

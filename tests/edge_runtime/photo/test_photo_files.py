@@ -173,6 +173,38 @@ def test_exif_of_a_tiff_goes_on(tmp_path: Path, scene: Image.Image) -> None:
     assert "N" == found.get_ifd(GPS_FOLDER)[1]
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
+def test_exif_tells_the_size_of_an_enlarged_photo(
+    tmp_path: Path, scene: Image.Image, ending: str
+) -> None:
+    """Some viewers believe it."""
+    scene.save(tmp_path / "a.jpg", exif=exif(1))
+
+    write_photo(tmp_path / f"b{ending}", read_photo(tmp_path / "a.jpg").enlarged(2))
+
+    with Image.open(tmp_path / f"b{ending}") as image:
+        found = image.getexif().get_ifd(EXIF_FOLDER)
+    assert (120, 80) == (found[WIDTH], found[HEIGHT])
+
+
+def test_what_jpeg_has_no_room_for_is_told(tmp_path: Path, scene: Image.Image) -> None:
+    """A PNG file's XMP may be larger than a segment, and its dots finer than a byte."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", "x" * 70_000)
+    scene.save(tmp_path / "a.png", pnginfo=chunks)
+    scene.save(tmp_path / "b.png", dpi=(70_000, 70_000))
+
+    with pytest.raises(PictureError) as caught:
+        through(tmp_path / "a.png", tmp_path / "c.jpg")
+    image = through(tmp_path / "b.png", tmp_path / "d.jpg")
+
+    assert (
+        f"{tmp_path}/c.jpg: cannot be written: JPEG has room for 65504 bytes of XMP,"
+        " this picture has 70000; name a .png" == str(caught.value)
+    )
+    assert (60, 40) == image.size
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_makers_notes_stay_where_they_are(order: str) -> None:
     """Not a byte moves: the orientation alone changes, and the thumbnail is let go."""
@@ -181,17 +213,20 @@ def test_makers_notes_stay_where_they_are(order: str) -> None:
     folder = struct.pack(order + "H", 1) + entry + struct.pack(order + "I", 26)
     notes = b"offsets from the start"
 
-    made = upright(start + folder + notes, sideways=True)
+    made = upright(start + folder + notes)
 
     entry = struct.pack(order + "HHIHH", ORIENTATION, 3, 1, 1, 0)
     folder = struct.pack(order + "H", 1) + entry + bytes(4)
     assert start + folder + notes == made
 
 
-@pytest.mark.parametrize("damaged", [b"", b"II", b"II*\0\xff\0\0\0", b"no exif here"])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"II", b"II*\0\xff\0\0\0", b"no exif here", b"II\0*\x08" + bytes(20)],
+)
 def test_damaged_exif_is_let_go(damaged: bytes) -> None:
     """What cannot be made to say upright does not go on."""
-    assert upright(damaged, sideways=False) is None
+    assert upright(damaged) is None
 
 
 @pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp"])
