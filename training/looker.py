@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.repeated import RepeatedNetwork, fold, folded_radius_px, unfold
 from training.rounding import ConvRounding
@@ -120,21 +121,18 @@ class Outlines(nn.Module):
 
 def sobel_of_phases() -> Tensor:
     """Return Sobel filters of every phase's brightness, (2 · 16, 48, 3, 3)."""
-    n = FOLD_PX
-    kernel = torch.zeros(2, n, n, n, n, N_COLOURS, 3, 3)
-    for axis in range(2):
-        for y in range(n):
-            for x in range(n):
-                for up in range(-1, 2):
-                    for left in range(-1, 2):
-                        cell_y, phase_y = divmod(y + up, n)
-                        cell_x, phase_x = divmod(x + left, n)
-                        place = (up + 1, left + 1) if axis else (left + 1, up + 1)
-                        slope = SOBEL[place[0]][place[1]] / N_COLOURS
-                        kernel[
-                            axis, y, x, phase_y, phase_x, :, 1 + cell_y, 1 + cell_x
-                        ] = slope
-    return kernel.reshape(-1, FOLDED, 3, 3)
+    across = torch.tensor(SOBEL)
+    filters = torch.stack([across.T, across])[:, None]
+
+    def slopes(phases: Tensor) -> Tensor:
+        brightness = unfold(phases, FOLD_PX).mean(dim=1, keepdim=True)
+        found = F.conv2d(brightness, filters, padding=1)
+        return F.pixel_unshuffle(found, FOLD_PX)[0, :, 1, 1]
+
+    # A convolution's kernel is how its result changes with what it reads.
+    nothing = torch.zeros(1, FOLDED, 3, 3)
+    kernel: Tensor = torch.autograd.functional.jacobian(slopes, nothing)
+    return kernel[:, 0]
 
 
 def slopes_of_pixel() -> Tensor:
