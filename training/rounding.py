@@ -158,6 +158,14 @@ def round_kernel(kernel: Tensor) -> Tensor:
     return torch.fake_quantize_per_channel_affine(kernel, scale, zero, 0, -PEAK, PEAK)
 
 
+def knows_ranges(network: nn.Module) -> bool:
+    """Return whether a network's activations have met values in training."""
+    return any(
+        isinstance(module, Int8Rounding) and bool(module.high > module.low)
+        for module in network.modules()
+    )
+
+
 def round_to_int8(network: nn.Module) -> None:
     """Turn on all rounding that a network has."""
     for module in network.modules():

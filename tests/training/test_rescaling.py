@@ -93,19 +93,24 @@ def test_steps_and_channels_come_closer(network: Denoiser, picture: Tensor) -> N
         assert unlike(became) < 0.75 * unlike(was)
 
 
-@pytest.mark.parametrize("quantize_aware", [False, True])
+@pytest.mark.parametrize(
+    ("quantize_aware", "has_ranges", "moves"),
+    [(False, False, False), (True, False, True), (True, True, False)],
+)
 def test_a_stage_that_rounds_starts_with_equal_ranges(
-    tmp_path: Path, quantize_aware: bool
+    tmp_path: Path, quantize_aware: bool, has_ranges: bool, moves: bool
 ) -> None:
-    """Only such a stage moves the weights that it starts from."""
+    """The first such stage moves the weights that it starts from, and no other."""
     for number in range(2):
         noise = np.random.default_rng(number).integers(0, 256, (32, 32, 3))
         write_picture(tmp_path / f"{number}.png", noise.astype(np.uint8))
     recipe = DenoiseRecipe(channels=4, patch_px=16, quantize_aware=quantize_aware)
     task = DenoiseTask(recipe, tmp_path)
     first = spread(task.network())
+    if has_ranges:
+        first.head_rounding.before.high.fill_(1.0)
     kernel = first.body.second.weight.detach().clone()
 
     task.prepared(first)
 
-    assert quantize_aware != torch.equal(kernel, first.body.second.weight)
+    assert moves != torch.equal(kernel, first.body.second.weight)

@@ -14,6 +14,7 @@ from training.denoiser import Denoiser
 from training.luma import LUMA
 from training.recipes.denoise import DenoiseRecipe
 from training.rescaling import rescale
+from training.rounding import knows_ranges
 from training.tasks.photos import (
     PhotoTask,
     channels_first,
@@ -32,7 +33,7 @@ class DenoiseTask(PhotoTask):
     recipe: DenoiseRecipe
 
     def prepared(self, network: nn.Module) -> nn.Module:
-        if self.recipe.quantize_aware:
+        if self.recipe.quantize_aware and not knows_ranges(network):
             assert isinstance(network, Denoiser)
             batch = self.batch(0, range(N_FOR_RANGES))
             rescale(network, batch["noisy"], batch["sigma"])
