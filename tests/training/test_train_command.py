@@ -40,7 +40,7 @@ def test_trains_from_the_users_own_pictures(
     assert [
         f"reads {photos}",
         "3 pictures to train on, 1 held out",
-        "denoise: 1276 parameters; on cpu (threads: 1)",
+        "denoise: 1424 parameters; on cpu (threads: 1)",
         f"writes to {output}",
     ] == told
     assert last.startswith("step 2/2 ")
@@ -198,9 +198,9 @@ def test_help_lists_recipes_and_their_settings(
 
     assert "  denoise   Take Gaussian noise of any strength out of" in shown[0]
     assert "  digits    Write down spoken English digits" in shown[0]
-    assert "patch_px=80" not in shown[0]
+    assert "patch_px=96" not in shown[0]
     assert (
-        "  patch_px=80  (int)\n      Side of the squares that are cut out of the"
+        "  patch_px=96  (int)\n      Side of the squares that are cut out of the"
     ) in shown[1]
 
 
