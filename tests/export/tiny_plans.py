@@ -52,7 +52,7 @@ CLIP_SAMPLES = 2400
 @cache
 def denoiser(depths: tuple[int, ...] = DEPTHS) -> Denoiser:
     torch.manual_seed(0)
-    return spread(Denoiser(CHANNELS, depths))
+    return spread(Denoiser(CHANNELS, depths, n_convolutions=2))
 
 
 def spread(network: Any) -> Any:
