@@ -33,8 +33,9 @@ from export.dial import with_inputs
 from export.order import FORMATS, Order
 from export.pack import export_bundle
 from export.plan import Arrays, EntryPoint, Plan, source_facts, source_weights
-from export.plans.denoise import Head, Tail, loop_parts
-from training.denoiser import Denoiser
+from export.plans.denoise import Head, loop_parts
+from export.plans.repeated import convolve, unfolded_last
+from training.denoiser import Denoiser, unit_of
 
 DEPTHS = (1, 4, 16)
 CHANNELS = 48
@@ -60,32 +61,36 @@ class Rows(nn.Module):
 
     def __init__(self, network: Denoiser) -> None:
         super().__init__()
-        self.scale, self.bias = _rows(network.body.scale), _rows(network.body.bias)
-        self.exit = _rows(network.tail_bias)
+        body = network.body
+        assert body.size is not None  # a denoiser has them
+        self.scale, self.bias = _rows(body.scale), _rows(body.bias)
+        self.size, self.exit = _rows(body.size), _rows(network.tail_bias)
 
 
 class Unrolled(nn.Module):
-    """The denoiser at one depth, as one graph: per-step biases are the kernels' own."""
+    """The denoiser at one depth, as one graph, its rows where they are used."""
 
     def __init__(self, network: Denoiser, rows: Rows, depth: int) -> None:
         super().__init__()
-        self.head, self.tail = Head(network), Tail(network)
-        self.tail.bias = rows.exit[network.depths.index(depth)]
-        self.first, self.second = network.body.first, network.body.second
+        self.head, self.tail = Head(network), network.tail
+        body = network.body
+        self.first, self.between, self.second = body.first, body.between, body.second
+        self.exit = rows.exit[network.depths.index(depth)]
         self.scale = nn.ParameterList(list(rows.scale)[:depth])
         self.bias = nn.ParameterList(list(rows.bias)[:depth])
+        self.size = nn.ParameterList(list(rows.size)[:depth])
 
     def forward(self, picture: Tensor, sigma: Tensor) -> tuple[Tensor]:
         """Return the clean picture, as the loop does."""
+        unit = unit_of(sigma)
         (stream,) = self.head(picture, sigma)
-        h = stream.permute(0, 3, 1, 2)
-        for scale, bias in zip(self.scale, self.bias, strict=True):
-            branch = F.conv2d(h, self.first.weight, bias.reshape(-1), padding=1)
-            branch = F.conv2d(F.relu(branch), self.second.weight, padding=1)
-            h = h * scale.reshape(-1, 1, 1) + branch
-        exit = torch.zeros(1, dtype=torch.int32)
-        restored: tuple[Tensor] = self.tail(h.permute(0, 2, 3, 1), picture, exit)
-        return restored
+        for scale, bias, size in zip(self.scale, self.bias, self.size, strict=True):
+            branch = F.relu(convolve(self.first, stream) + bias * unit)
+            for convolution in self.between:
+                branch = F.relu(convolve(convolution, branch))
+            stream = stream * scale + convolve(self.second, branch) * size
+        noise = unfolded_last(convolve(self.tail, stream) + self.exit * unit, 3) / unit
+        return ((picture - noise).clamp(0.0, 1.0),)
 
 
 def _rows(table: Tensor) -> nn.ParameterList:

@@ -61,7 +61,7 @@ PATIENCE_S = 120.0
 class Plan:
     """What is run, and how long."""
 
-    bundle: str = "denoise"
+    bundle: str = "denoise-live"
     precision: str = "int8"
     seconds: float = SECONDS
     row_s: float = ROW_S

@@ -147,7 +147,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     "dial": (),
     "frame_budget": ("denoise",),
     "clustering": ("denoise", "digits"),
-    "live": ("denoise",),
+    "live": ("denoise_live",),
     "whole_photo": ("denoise",),
     "latency": ALL,
 }
