@@ -16,7 +16,9 @@ from training.checkpoint import save_weights  # noqa: E402
 from training.recipes.denoise import DenoiseRecipe  # noqa: E402
 from training.recipes.digits import DigitsRecipe  # noqa: E402
 
-DENOISE = DenoiseRecipe(channels=4, depths=(1, 2), depth_weights=(0.5, 1.0))
+DENOISE = DenoiseRecipe(
+    channels=4, convolutions=2, depths=(1, 2), depth_weights=(0.5, 1.0)
+)
 DIGITS = DigitsRecipe(hidden=8)
 
 

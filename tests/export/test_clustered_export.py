@@ -25,7 +25,7 @@ N_VALUES = 16
 
 
 def denoiser() -> Denoiser:
-    return Denoiser(CHANNELS, (1, 2))
+    return Denoiser(CHANNELS, (1, 2), n_convolutions=2)
 
 
 @pytest.fixture(scope="module")
