@@ -47,11 +47,10 @@ def test_a_loop_equals_its_parts(tiny_picture: Exported, engine: str) -> None:
         stream = opened.run("head", asked)["stream"]
         for position in range(2):
             at = np.array([position], np.int32)
-            inputs = {"stream": stream, "position": at}
+            inputs = {"stream": stream, "position": at, "sigma": asked["sigma"]}
             stream = opened.run("step", inputs)["next_stream"]
-        last = {"stream": stream, "picture": asked["picture"]}
-        exit = np.array([1], np.int32)
-        expected = opened.run("tail", last | {"exit": exit})["restored"]
+        last = {"stream": stream, "exit": np.array([1], np.int32)}
+        expected = opened.run("tail", asked | last)["restored"]
 
     np.testing.assert_array_equal(expected, found)
 

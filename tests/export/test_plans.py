@@ -182,7 +182,7 @@ def test_denoise_offers_the_depths_of_its_recipe(denoise_plan: Plan) -> None:
     assert DEPTHS == denoise_plan.loop.depths
     assert max(DEPTHS) * N_CALIBRATION == len(step.calibration)
     assert len(DEPTHS) * N_CALIBRATION == len(tail.calibration)
-    assert {"1": 9, "2": 13, "4": 21} == radii
+    assert {"1": 11, "2": 17, "4": 29} == radii
 
 
 @needs_data

@@ -39,7 +39,7 @@ def test_untie_gives_each_further_use_a_copy() -> None:
         for source in node.all_input_nodes
         if source.op == "get_attr"
     )
-    kernels, tables = 2 * (STEPS - 1), 2 * (STEPS - 1)
+    kernels, tables = 2 * (STEPS - 1), 3 * (STEPS - 1)
     assert kernels + tables == n_copies
     assert {1} == set(readers.values())
     assert torch.equal(before, after)
