@@ -1,3 +1,4 @@
+import io
 import os
 import tracemalloc
 from pathlib import Path
@@ -5,10 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_runtime.errors import PictureError
 from edge_runtime.noise_level import estimate_sigma
-from edge_runtime.pictures import add_noise, list_pictures, read_picture
+from edge_runtime.pictures import (
+    add_noise,
+    list_pictures,
+    read_picture,
+    to_8_bits,
+    to_float,
+)
 
 PHOTOS = Path(os.environ.get("TIEDGE_DATA", "../shared/data"), "photos/test_CBSD68.txt")
 
@@ -61,6 +69,31 @@ def test_estimate_holds_on_photographs(sigma: float) -> None:
 
     assert sigma == pytest.approx(np.mean(found), rel=0.15)
     assert [sigma] * len(found) == pytest.approx(found, rel=0.1, abs=3.5)
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_a_jpeg_with_colours_at_half_size_is_as_noisy_as_it_was(quality: int) -> None:
+    """Most JPEGs are such: what is left of the noise is luma's."""
+    if not PHOTOS.exists():
+        pytest.skip("the photographs are not there; set TIEDGE_DATA")
+    found = []
+    for number, photo in enumerate(list_pictures(PHOTOS)[::16]):
+        noisy = to_8_bits(add_noise(read_picture(photo), 25.0, number, clip=True))
+        file = io.BytesIO()
+        Image.fromarray(noisy).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        found.append(estimate_sigma(to_float(np.asarray(Image.open(file)))))
+
+    assert 25.0 == pytest.approx(np.mean(found), rel=0.12)
+
+
+def test_a_gray_picture_is_not_taken_for_a_coloured_one() -> None:
+    """One noise in all three colours is as strong as that of each of them."""
+    gray = np.full((128, 128, 1), 0.5, np.float32)
+    noise = np.random.default_rng(0).normal(0.0, 25 / 255, gray.shape)
+
+    found = estimate_sigma(np.repeat(gray + noise, 3, axis=2).astype(np.float32))
+
+    assert 25.0 == pytest.approx(found, rel=0.08)
 
 
 def test_a_clean_plane_has_no_noise() -> None:
