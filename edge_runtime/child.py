@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from edge_runtime.errors import EngineError, TiedgeError
 
 EXPECTED_FAILURE = 3
 """Exit status that says: stdout holds the error; native code has its say on stderr."""
+
+SAFE_PATH = "PYTHONSAFEPATH"
+"""Variable that says -P to Python."""
 
 FOLDER_OF_PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -47,6 +51,23 @@ def run_apart(
         raise EngineError(f"{where} failed in a process of its own: {_reason(done)}")
     sys.stderr.write(done.stderr)
     return json.loads(done.stdout)
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Let Python processes started inside import nothing from the current folder.
+
+    That is what -P does for `run_apart`; the words of multiprocessing are its own.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def answer(work: Callable[[], Any]) -> None:

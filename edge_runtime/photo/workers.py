@@ -18,6 +18,7 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, NoReturn
 
+from edge_runtime.child import safe_path
 from edge_runtime.errors import PictureError, SettingError
 from edge_runtime.image_filter import ImageFilter, open_filter
 from edge_runtime.photo.plan import Job
@@ -53,7 +54,7 @@ class Worker:
         self._process: SpawnProcess = context.Process(
             target=_work, args=(theirs, opening, setting), daemon=True
         )
-        with _no_interrupt():
+        with _no_interrupt(), safe_path():
             self._process.start()
         theirs.close()
 

@@ -29,6 +29,7 @@ from tests.demo_app.hand_made_bundles import blur_bundle
 
 ENDINGS = ".bmp .jpeg .jpg .png .tif .tiff .webp"
 
+ROOT = Path(__file__).parents[2]
 NOBODY = 2**22 + 1
 """The number of no process: Linux gives none above 2**22."""
 
@@ -501,6 +502,28 @@ def test_a_link_that_leads_nowhere_is_told(
     assert status == 1
     assert f"{tmp_path}/in/b.png: no such file" in capsys.readouterr().err
     assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_workers_import_nothing_from_the_current_folder(
+    blur: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A downloaded folder may hold a pickle.py."""
+    if usable_cores() < 2:
+        pytest.skip("one core leaves no choice")
+    for name in ("pickle", "struct"):
+        (tmp_path / f"{name}.py").write_text("open('was-run', 'w')\n")
+    python = [sys.executable, ROOT / "tiedge.py", "filter"]
+
+    done = subprocess.run(
+        [*python, blur, *folders, "--jobs", "2", "--precision", "fp32"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_a_file_cannot_take_a_folder(photo: Path, tmp_path: Path) -> None:
