@@ -16,6 +16,9 @@ ENGINES = ("litert", "executorch", "tflite-runtime", "tensorflow", "torch")
 MAX_SEED = 2**32 - 1
 PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weight", "int4-weight")
 
+ENGINE, PRECISION = "litert", "int8"
+"""The defaults."""
+LEAST_FPS, MOST_FPS = 0.1, 240.0
 AUTO = "auto"
 """A noise level that is judged from the picture."""
 
@@ -40,6 +43,11 @@ def sigma_or_auto(text: str) -> float | None:
         raise argparse.ArgumentTypeError(
             f"found {text!r}, expected a number or {AUTO}"
         ) from error
+
+
+def frames_a_second(text: str) -> float:
+    """Return the number of an --fps."""
+    return bounded(float, LEAST_FPS, MOST_FPS, "frames a second")(text)
 
 
 def path(text: str) -> Path:
@@ -73,10 +81,13 @@ def add_engine_options(
     A verb to which depth or seed mean nothing leaves them out.
     """
     parser.add_argument(
-        "--engine", choices=tuple(engines), default="litert", help="default litert"
+        "--engine", choices=tuple(engines), default=ENGINE, help=f"default {ENGINE}"
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="int8", help="default int8"
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISION,
+        help=f"default {PRECISION}",
     )
     if depth:
         parser.add_argument(

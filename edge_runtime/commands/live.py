@@ -73,7 +73,7 @@ def _go(
     try:
         restorer.prepare(first.pixels)
     except PictureError as error:
-        raise VideoError(f"{source.name}: {error}; give --sigma a number") from error
+        raise _not_judged(source, error) from error
     with _sink(options, live, source.fps or fps) as sink:
         height, width, _ = first.pixels.shape
         live.say(
@@ -88,11 +88,15 @@ def _go(
             options.seconds,
             keep_all=options.every_frame,
         )
+        figures = live.figures()
+        if isinstance(failure, PictureError):
+            failure = _not_judged(source, failure)
+        if failure is not None and not figures["n_shown"]:
+            raise failure  # inside: there is nothing to keep
     if failure is not None:
         raise failure
     if sink.complaint is not None:
         raise VideoError(sink.complaint)
-    figures = live.figures()
     return {
         "bundle": image_filter.bundle.name,
         "engine": options.engine,
@@ -109,6 +113,10 @@ def _go(
         "n_dropped": figures["n_captured"] - figures["n_shown"],
         "n_returns": source.n_returns if isinstance(source, Reconnecting) else 0,
     }
+
+
+def _not_judged(source: Source, error: PictureError) -> VideoError:
+    return VideoError(f"{source.name}: {error}; give --sigma a number")
 
 
 def _first(source: Source) -> Shot:
@@ -133,7 +141,7 @@ def _source(options: argparse.Namespace, live: Run) -> Source:
 
 
 def _camera(options: argparse.Namespace) -> Source:
-    at_port = re.fullmatch(rf"{PI}(\d*)", options.camera)
+    at_port = re.fullmatch(rf"{PI}(\d{{0,2}})", options.camera)
     source: Source
     if at_port is not None:
         from edge_runtime.live.picamera import PiCamera

@@ -20,6 +20,7 @@ from edge_runtime.options import (
     add_engine_options,
     add_wishes,
     bounded,
+    frames_a_second,
     path,
     sigma_or_auto,
 )
@@ -27,7 +28,6 @@ from edge_runtime.options import (
 CAMERA_SIZE = (640, 480)
 """Width and height asked of a camera, in pixels."""
 STDIN, STDOUT = 0, 1
-LEAST_FPS, MOST_FPS = 0.1, 240.0
 MOST_SECONDS = 1e9
 
 EPILOG = """\
@@ -52,7 +52,7 @@ def live_parser() -> argparse.ArgumentParser:
     _add_sinks(parser.add_argument_group("to where (one)"))
     parser.add_argument(
         "--fps",
-        type=bounded(float, LEAST_FPS, MOST_FPS, "frames a second"),
+        type=frames_a_second,
         help="frames a second to hold by the depth, and to ask of a camera; default the"
         " source's own",
     )
@@ -81,6 +81,7 @@ def _add_sources(group: argparse._ArgumentGroup) -> None:
     one.add_argument(
         "--camera",
         metavar="N",
+        type=_camera,
         default="0",
         help="number or path of a camera; pi, or pi1, at a Raspberry Pi's own port;"
         " default 0",
@@ -210,6 +211,12 @@ def address(text: str) -> str:
     """Return the address; an empty one would be all that this machine has."""
     if not text:
         raise argparse.ArgumentTypeError("is empty, expected an address")
+    return text
+
+
+def _camera(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, expected a number or a path")
     return text
 
 

@@ -60,7 +60,7 @@ class Camera(Source):
         Raises VideoError for one that is not there, closed to this user, or busy.
         """
         check_camera(device)
-        self._capture = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
+        self._capture = cv2.VideoCapture(_as_text(device), cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise VideoError(
                 f"{device}: gives no pictures: another program uses it, or it is no"
@@ -135,7 +135,7 @@ class VideoFile(Source):
 
     def _open(self) -> Any:
         # One backend: another takes the names of pictures for those of a sequence.
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(_whole(self._path), cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise VideoError(f"{self._path}: is no video that OpenCV can read")
         return capture
@@ -148,9 +148,10 @@ class VideoEncoder(Encoder):
     keeps_time = True
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        _whole(path.parent)  # whose error does not tell a temporary file's name
         self._path, self._n_written = path, 0
         codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
-        self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, fps, size)
+        self._writer = cv2.VideoWriter(_whole(path), cv2.CAP_FFMPEG, codec, fps, size)
         if not self._writer.isOpened():
             raise VideoError(
                 f"{path.suffix}: OpenCV cannot write {size[0]}×{size[1]} at {fps:g} fps"
@@ -165,7 +166,7 @@ class VideoEncoder(Encoder):
         if not self._writer.isOpened():
             return
         self._writer.release()  # which tells of no error, nor did any write
-        written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        written = cv2.VideoCapture(_whole(self._path), cv2.CAP_FFMPEG)
         n_frames = _n_frames(written)
         written.release()
         if n_frames < self._n_written - 1:
@@ -201,6 +202,25 @@ class Window(Sink):
 
     def close(self) -> None:
         cv2.destroyAllWindows()
+
+
+def _whole(path: Path) -> str:
+    """Return a file's path from the root on: FFmpeg takes `12:30.mp4` for an address.
+
+    Raises VideoError as `_as_text` does.
+    """
+    return _as_text(path.absolute())
+
+
+def _as_text(path: Path) -> str:
+    """Return a path as OpenCV takes it; VideoError for one that would crash it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise VideoError(
+            f"{path}: its path is not UTF-8, as OpenCV expects; rename it"
+        ) from error
+    return str(path)
 
 
 def _fps(capture: Any) -> float | None:

@@ -6,6 +6,8 @@ import os
 import select
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import final
 
 import numpy as np
@@ -41,9 +43,10 @@ class RawStream(Source):
         left = pixels.data.cast("B")
         n_bytes = len(left)
         while left:
-            if not _is_ready(self._descriptor, self._stop):
-                return None
-            n_read = os.readv(self._descriptor, [left])
+            with _reading(self.name):
+                if not _is_ready(self._descriptor, self._stop):
+                    return None
+                n_read = os.readv(self._descriptor, [left])
             if n_read == 0:
                 self._check_end(n_bytes - len(left), n_bytes)
                 return None
@@ -95,9 +98,10 @@ class JpegStream(Source):
 
     def _next(self) -> bytes | None:
         while not self._ready:
-            if not _is_ready(self._descriptor, self._stop):
-                return None
-            data = os.read(self._descriptor, READ_BYTES)
+            with _reading(self.name):
+                if not _is_ready(self._descriptor, self._stop):
+                    return None
+                data = os.read(self._descriptor, READ_BYTES)
             self._came_s = time.monotonic()
             if not data and self._splitter.is_inside:
                 raise VideoError(f"{self.name}: ends within a JPEG picture")
@@ -142,6 +146,15 @@ class StreamSink(Sink):
                 f" stream began with {shape[1]}×{shape[0]}; a raw stream has one size,"
                 " mjpeg any"
             )
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn what the system says of a stream into VideoError."""
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"{name}: cannot be read: {error.strerror}") from error
 
 
 def _is_ready(descriptor: int, stop: Stop) -> bool:

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -33,16 +35,16 @@ def blur(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(blur_bundle(tmp_path_factory.mktemp("bundles")))
 
 
-def command(*words: str | Path) -> list[str]:
+def command(*words: str | Path, sigma: str = "0") -> list[str]:
     python = [sys.executable, "-m", "tiedge", "live", *map(str, words)]
-    return [*python, "--precision", "fp32", "--sigma", "0"]
+    return [*python, "--precision", "fp32", "--sigma", sigma]
 
 
 def call(
-    *words: str | Path, stdin: bytes | None = None
+    *words: str | Path, stdin: bytes | None = None, sigma: str = "0"
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        command(*words),
+        command(*words, sigma=sigma),
         cwd=ROOT,
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
@@ -73,9 +75,9 @@ def line(stream: IO[bytes] | None) -> str:
     return stream.readline().decode()
 
 
-def refused(*words: str | Path, stdin: bytes = b"") -> str:
+def refused(*words: str | Path, stdin: bytes = b"", sigma: str = "0") -> str:
     """Return the one line of a failure, which leaves stdout empty."""
-    done = call(*words, stdin=stdin)
+    done = call(*words, stdin=stdin, sigma=sigma)
     said = done.stderr.decode().splitlines()
     assert (1, b"") == (done.returncode, done.stdout)
     assert said[-1].startswith("tiedge live: ")
@@ -270,6 +272,53 @@ def test_what_was_recorded_before_a_failure_is_kept(blur: str, tmp_path: Path) -
     assert 2 == len(list(jpeg.JpegSplitter("file").feed(target.read_bytes())))
 
 
+def test_a_reset_stream_leaves_what_was_recorded(blur: str, tmp_path: Path) -> None:
+    """It is told of stdin, not of the file."""
+    target = tmp_path / "a.mjpeg"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    words = (blur, "--stdin", "mjpeg", "--every-frame", "--output", target)
+    with started(*words, stdin=ours.fileno()) as process:
+        ours.close()
+        rng = np.random.default_rng(0)  # noise fills the file's buffer
+        noise = jpeg.encode(rng.integers(0, 256, (200, 200, 3), np.uint8))
+        theirs.sendall(2 * noise)
+        assert "; Ctrl-C ends it" in line(process.stderr)
+        until_s = time.monotonic() + PATIENCE_S
+        while not any(path.stat().st_size for path in tmp_path.iterdir()):
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        at_once = struct.pack("ii", 1, 0)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        theirs.close()
+        assert 1 == process.wait(PATIENCE_S)
+        assert process.stderr is not None
+        said = process.stderr.read().decode().splitlines()
+
+    assert "tiedge live: stdin: cannot be read: Connection reset by peer" == said[-1]
+    assert [] != list(jpeg.JpegSplitter("file").feed(target.read_bytes()))
+
+
+def test_a_frame_too_small_to_be_judged_is_told_of_its_source(
+    blur: str, tmp_path: Path
+) -> None:
+    """The frames before it are there."""
+    target = tmp_path / "a.mjpeg"
+
+    found = refused(
+        *(blur, "--stdin", "mjpeg", "--every-frame", "--output", target),
+        stdin=mjpeg(10) + jpeg.encode(frame(20, 2, 9)),
+        sigma="auto",
+    )
+
+    assert (
+        "stdin: picture: 9×2 pixels are too few to judge the noise, expected at least"
+        " 3×3; give --sigma a number" == found
+    )
+    assert 1 == len(list(jpeg.JpegSplitter("file").feed(target.read_bytes())))
+
+
 def test_an_empty_stream_is_told(blur: str, tmp_path: Path) -> None:
     """And leaves no file."""
     target = tmp_path / "a.mjpeg"
@@ -291,6 +340,15 @@ def test_an_empty_stream_is_told(blur: str, tmp_path: Path) -> None:
             ["--stdin", "raw", "--size", "0x4"],
             "argument --size: found '0x4', expected width and height such as 640x480,"
             " of at most 20000000 pixels; see tiedge live --help",
+        ),
+        (
+            ["--camera", ""],
+            "argument --camera: is empty, expected a number or a path; see tiedge live"
+            " --help",
+        ),
+        (
+            ["--camera", "pi" + 5000 * "1"],
+            f"pi{5000 * '1'}: cannot be opened: File name too long",
         ),
         (["--stdin", "mjpeg", "--loop"], "--loop: is for --video"),
         (
@@ -385,6 +443,15 @@ class TestWithOpenCv:
             result["n_shown"],
             result["n_dropped"],
         )
+
+    def test_why_nothing_was_recorded_is_told(self, blur: str, tmp_path: Path) -> None:
+        """No video has frames of one pixel: that came before the lack of frames."""
+        assert ".mp4: OpenCV cannot write 1×1 at 30 fps so; name a .mjpeg" == refused(
+            *(blur, "--stdin", "raw", "--size", "1x1", "--every-frame"),
+            *("--output", tmp_path / "a.mp4"),
+            stdin=bytes(15),
+        )
+        assert [] == list(tmp_path.iterdir())
 
     def test_it_ends_after_its_seconds(self, blur: str, video: Path) -> None:
         """A video that is played again and again goes on until then."""

@@ -1,4 +1,5 @@
 # ruff: noqa: E402 (what follows importorskip needs OpenCV)
+import os
 import resource
 import shutil
 import subprocess
@@ -49,6 +50,42 @@ def test_what_is_recorded_is_played(
     even = (height // 2 * 2, width // 2 * 2, 3)
     assert [even] * 3 == [one.shape for one in pixels]
     assert pytest.approx([10, 100, 200], abs=5) == [number_of(one) for one in pixels]
+
+
+def test_a_colon_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera names a video by the time, and the user stands in its folder."""
+    monkeypatch.chdir(tmp_path)
+
+    source = VideoFile(video(Path("12:30:00.mp4"), 100))
+    shot = source.read()
+    source.close()
+
+    assert shot is not None
+    assert pytest.approx(100, abs=5) == number_of(shot.pixels)
+
+
+def test_a_path_that_is_no_text_is_told(tmp_path: Path) -> None:
+    """It would end the process in OpenCV."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    device = folder / "camera"
+    device.symlink_to("/dev/null")
+    message = "its path is not UTF-8, as OpenCV expects; rename it"
+
+    with pytest.raises(VideoError) as read:
+        VideoFile(folder / "a.mp4")
+    with pytest.raises(VideoError) as written:
+        VideoEncoder(folder / "a.mp4", 25.0, (64, 48))
+    with pytest.raises(VideoError) as opened:
+        Camera(device, (64, 48), None)
+
+    assert [f"{folder / 'a.mp4'}: {message}", f"{folder}: {message}"] == [
+        str(read.value),
+        str(written.value),
+    ]
+    assert f"{device}: {message}" == str(opened.value)
 
 
 def test_colours_keep_their_places(tmp_path: Path) -> None:

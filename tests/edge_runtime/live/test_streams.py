@@ -1,6 +1,9 @@
 import os
+import socket
+import struct
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,12 @@ from edge_runtime.live.streams import JpegStream, RawStream, StreamSink
 from tests.edge_runtime.live.frames import frame, mjpeg, number_of, written
 
 SIZE = (6, 5)
+
+
+def stream(descriptor: int, form: str) -> Source:
+    if form == "raw":
+        return RawStream(descriptor, "stdin", SIZE, Stop())
+    return JpegStream(descriptor, "stdin", Stop())
 
 
 def numbers(source: Source) -> list[int]:
@@ -51,6 +60,34 @@ def test_raw_frames_of_another_size_are_told() -> None:
         " right?" == str(caught.value)
     )
     os.close(reading)
+
+
+@pytest.mark.parametrize("form", ["raw", "mjpeg"])
+def test_a_stream_that_cannot_be_read_is_told(form: str, tmp_path: Path) -> None:
+    """One that is open for writing alone, as a shell's redirection may have it."""
+    with (tmp_path / "a").open("wb") as file:
+        source = stream(file.fileno(), form)
+
+        with pytest.raises(VideoError) as caught:
+            source.read()
+
+    assert "stdin: cannot be read: Bad file descriptor" == str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["raw", "mjpeg"])
+def test_a_connection_that_is_reset_is_told(form: str) -> None:
+    """Where stdin is a socket, as of inetd."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    at_once = struct.pack("ii", 1, 0)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    theirs.close()
+
+    with ours, pytest.raises(VideoError) as caught:
+        stream(ours.fileno(), form).read()
+
+    assert "stdin: cannot be read: Connection reset by peer" == str(caught.value)
 
 
 def test_jpeg_pictures_come_one_by_one() -> None:
