@@ -20,6 +20,7 @@ from edge_runtime.options import (
     add_engine_options,
     add_wishes,
     bounded,
+    frames_a_second,
     path,
     print_json,
     sigma_or_auto,
@@ -255,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)
     parser.add_argument(
         "--fps",
-        type=float,
+        type=frames_a_second,
         help="instead of --depth: as deep as leaves time for so many pictures a second",
     )
     parser.add_argument(

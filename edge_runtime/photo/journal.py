@@ -102,8 +102,13 @@ def open_journal(
 
 
 def sha256_of(path: Path) -> str | None:
-    """Return the hash of a file's content, None where it cannot be read."""
+    """Return the hash of a file's content, None where it cannot be read.
+
+    A device or a pipe is not: reading one waits for a writer or never ends.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

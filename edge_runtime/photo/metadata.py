@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -57,8 +58,7 @@ def read_metadata(image: ImageFile.ImageFile) -> tuple[Metadata, int]:
 
     Exif, XMP and the resolution are those of the picture once it is turned upright.
     """
-    found: Any = image.getexif().get(ORIENTATION, UPRIGHT)
-    orientation = found if found in range(1, 9) else UPRIGHT
+    orientation = _orientation(image)
     info = image.info
     metadata = Metadata(
         exif=_exif(image),
@@ -90,8 +90,13 @@ def read_png_chunks(file: Any) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def _chunks(file: Any) -> Iterator[tuple[bytes, bytes]]:
+    """Yield those up to the picture's end; anything may follow that."""
+    left = os.fstat(file.fileno()).st_size - file.tell()
     while len(header := file.read(8)) == len(b"sizename"):
         n_bytes, name = struct.unpack(">I4s", header)
+        left -= len(header) + n_bytes + len(b"crc ")
+        if name == b"IEND" or left < 0:
+            return
         if name in PNG_CHUNKS:
             yield name, file.read(n_bytes)
             n_bytes = 0
@@ -147,6 +152,14 @@ def _entries(exif: bytearray, order: str, at: int) -> tuple[dict[int, int], int]
     places = [at + 2 + ENTRY_BYTES * n for n in range(n_entries)]
     tags = [struct.unpack_from(order + "H", exif, place)[0] for place in places]
     return dict(zip(tags, places, strict=True)), at + 2 + ENTRY_BYTES * n_entries
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    try:
+        found: Any = image.getexif().get(ORIENTATION, UPRIGHT)
+    except SyntaxError:  # no Exif structure at all; Pillow raises once
+        return UPRIGHT
+    return found if found in range(1, 9) else UPRIGHT
 
 
 def _exif(image: ImageFile.ImageFile) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ def plan(source: Path, target: Path) -> list[Job]:
             return _plan_folder(source, target)
         return [_plan_picture(source, target)]
     except OSError as error:  # a name too long to be one, a folder that is closed
-        raise PictureError(f"{error.filename}: {error.strerror}") from error
+        where = error.filename or source
+        raise PictureError(f"{where}: {error.strerror}") from error
 
 
 def _plan_picture(source: Path, target: Path) -> Job:
@@ -43,6 +45,7 @@ def _plan_picture(source: Path, target: Path) -> Job:
             f"{file}: unknown ending {file.suffix!r}, expected a folder that exists or"
             f" one of {' '.join(sorted(PICTURE_ENDINGS))}"
         )
+    _resolved(file.parent)
     if file.exists() and file.samefile(source):
         raise PictureError(f"{file}: is the input itself, expected another file")
     return Job(source, file)
@@ -86,7 +89,7 @@ def _check_links(jobs: list[Job], source: Path) -> None:
                     f"{folder}: is or leads into the input folder {source}, expected"
                     " another folder"
                 )
-            folders[folder] = folder.resolve()
+            folders[folder] = _resolved(folder)
         other = written.setdefault(folders[folder] / job.target.name, job)
         if other is not job:
             raise PictureError(
@@ -96,8 +99,17 @@ def _check_links(jobs: list[Job], source: Path) -> None:
 
 def _existing(target: Path) -> Iterator[Path]:
     """Yield the folders that `target` is or lies in, links seen through."""
-    place = target.resolve()
+    place = _resolved(target)
     yield from (folder for folder in (place, *place.parents) if folder.exists())
+
+
+def _resolved(path: Path) -> Path:
+    """Return the path with links seen through; PictureError for a link to itself."""
+    place = Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for those
+    for folder in (place, *place.parents):
+        if folder.is_symlink():
+            raise PictureError(f"{folder}: is a link to itself; remove it")
+    return place
 
 
 def _identity(path: Path) -> tuple[int, int]:

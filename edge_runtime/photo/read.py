@@ -28,6 +28,15 @@ NO_LIGHT = ("I", "F", "LAB", "HSV")
 LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 """How Pillow is told to take a 16-bit sample's first byte, to how its second."""
 GRAY_16 = "I;16B"
+MOST_ROW_BITS = 2**31 - 1
+"""Of a row of samples: what Pillow's decoders count to."""
+MOST_TEXT_BYTES = 1 << 24
+"""Of a text, XMP or a colour profile that a PNG file holds compressed."""
+TEXT_LIMITS = ("MAX_TEXT_CHUNK", "MAX_TEXT_MEMORY")
+"""By whose names Pillow tells of more, and of more in all."""
+
+# One of them can be longer than Pillow's own 1 MB; all together are bounded, too.
+PngImagePlugin.MAX_TEXT_CHUNK = MOST_TEXT_BYTES
 
 
 def read_photo(path: Path) -> Photo:
@@ -45,10 +54,20 @@ def read_photo(path: Path) -> Photo:
         raise PictureError(f"{path}: no such file") from error
     except OSError as error:
         raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
+    except PictureError as error:
+        if any(limit in str(error) for limit in TEXT_LIMITS):
+            raise PictureError(
+                f"{path}: holds a text, XMP or a colour profile of more than"
+                f" {MOST_TEXT_BYTES >> 20} MB, or"
+                f" {PngImagePlugin.MAX_TEXT_MEMORY >> 20} MB in all; take them out"
+                " first"
+            ) from error
+        raise
 
 
 def _read(file: BinaryIO, image: ImageFile.ImageFile, where: str) -> Photo:
     _check_number(image, where)
+    _check_row(image, where)
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     if image.format == "PNG":
         at = file.tell()
@@ -91,11 +110,21 @@ def turned(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _check_number(image: ImageFile.ImageFile, where: str) -> None:
     """Refuse animations and pages; further pictures of an MPO are previews."""
-    n_pictures = getattr(image, "n_frames", 1)  # only some of Pillow's formats have it
-    if n_pictures != 1 and image.format != "MPO":
+    # Not how many: the pages of a TIFF file can only be counted in long. Only some of
+    # Pillow's formats tell.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
         raise PictureError(
-            f"{where}: holds {n_pictures} pictures, expected one; split it into files"
-            " first"
+            f"{where}: holds several pictures, expected one; split it into files first"
+        )
+
+
+def _check_row(image: ImageFile.ImageFile, where: str) -> None:
+    n_bits = len(image.getbands()) * (16 if has_16_bits(image) else 8)
+    most_px = MOST_ROW_BITS // n_bits - 7
+    if image.width > most_px:
+        raise PictureError(
+            f"{where}: rows of {image.width} pixels, expected at most {most_px} of"
+            f" {n_bits} bits each; turn it or make it smaller first"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import PictureError, SettingError
+from edge_runtime.files import check_regular
 from edge_runtime.frame_budget import FrameBudget, calm_seconds
 from edge_runtime.image_filter import N_CHANNELS, SIGMA, ImageFilter
 from edge_runtime.photo.photo import Photo
@@ -74,6 +75,19 @@ def restore_file(
     Raises PictureError, or SettingError where the target cannot be written; it is as
     it was then.
     """
+    check_regular(job.target, "a file to write", PictureError)
+    try:
+        return _restored_file(image_filter, job, setting, pace)
+    except MemoryError as error:
+        raise PictureError(
+            f"{job.source}: too large for the free memory; end other programs, or make"
+            " it smaller first"
+        ) from error
+
+
+def _restored_file(
+    image_filter: ImageFilter, job: Job, setting: Setting, pace: Pace | None
+) -> dict[str, Any]:
     photo = read_photo(job.source)
     sigma = setting.sigma
     if sigma is None and image_filter.spec.sigma is not None:

@@ -41,7 +41,8 @@ WEBP_EFFORT = 2
 """Of 6; from 3 on, the encoder needs 140 MB more for 12 megapixels."""
 APP13 = b"\xff\xed"
 METRES_PER_INCH = 0.0254
-MOST_JPEG_DPI = 65_535
+MOST_DPI = {"BMP": 54_000_000, "JPEG": 65_535}
+"""By format; BMP has 31 bits for the pixels of a metre."""
 MOST_JPEG_BYTES = 65_533
 """Of Exif or XMP, with what stands before it: one segment of a JPEG file."""
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
@@ -126,7 +127,7 @@ def _said(photo: Photo, name: str, quality: int) -> dict[str, Any]:
     metadata = photo.metadata
     said: dict[str, Any] = {"dpi": metadata.dpi, "icc_profile": metadata.icc_profile}
     exif = EXIF_PREFIX + photo.exif if photo.exif else None
-    if name == "JPEG" and metadata.dpi and max(metadata.dpi) > MOST_JPEG_DPI:
+    if metadata.dpi and max(metadata.dpi) > MOST_DPI.get(name, float("inf")):
         said["dpi"] = None
     match name:
         case "JPEG":

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import tiedge
 from edge_runtime.errors import DataError, PictureError
@@ -187,7 +188,7 @@ def test_an_unwritable_picture_stops_no_other(
     output = capsys.readouterr()
     assert 1 == status
     assert (
-        f"1/2 {tmp_path}/out/a.png: cannot be written: Is a directory"
+        f"1/2 {tmp_path}/out/a.png: is a folder, expected a file to write"
         == output.err.splitlines()[0]
     )
     assert output.out.startswith("1 of 2 pictures filtered by blur ")
@@ -504,6 +505,105 @@ def test_a_link_that_leads_nowhere_is_told(
     assert (tmp_path / "out" / "a.png").exists()
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_devices_among_pictures_are_told(
+    blur: str,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    jobs: str,
+) -> None:
+    """Nothing is read of them, which might never end; the other pictures are done."""
+    if int(jobs) > usable_cores():
+        pytest.skip("one core leaves no choice")
+    (tmp_path / "in").mkdir()
+    photo.rename(tmp_path / "in" / "b.png")
+    os.mkfifo(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "c.png").symlink_to("/dev/zero")
+
+    status = call(blur, str(tmp_path / "in"), str(tmp_path / "out"), "--jobs", jobs)
+
+    said = capsys.readouterr().err
+    assert 1 == status
+    for name in ("a", "c"):
+        path = tmp_path / "in" / f"{name}.png"
+        assert f"{path}: is a device or a pipe, expected a picture\n" in said
+    assert ["b.png"] == pictures_of(tmp_path / "out")
+
+
+def test_a_device_is_not_replaced_by_a_picture(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever reads a pipe would wait for ever."""
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+
+    status = call(blur, str(photo), str(pipe))
+
+    assert (
+        1,
+        f"tiedge filter: {pipe}: is a device or a pipe, expected a file to write\n",
+    ) == (status, capsys.readouterr().err)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_link_to_itself_is_no_place_to_write_to(
+    photo: Path, tmp_path: Path, below: str
+) -> None:
+    """Neither for a folder of pictures nor for one."""
+    (tmp_path / "in").mkdir()
+    photo.rename(tmp_path / "in" / "a.png")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    message = f"{loop}: is a link to itself; remove it"
+
+    assert message == refusal_of(tmp_path / "in", loop / below)
+    assert message == refusal_of(tmp_path / "in" / "a.png", loop / below / "a.png")
+
+
+WITH_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from edge_runtime.photo.plan import plan
+from edge_runtime.photo.restore import Setting
+from edge_runtime.photo.workers import Opening, filter_in_turn
+with Opening(sys.argv[1], "litert", "fp32", 1).open() as image_filter:
+    jobs = plan(Path(sys.argv[2]), Path(sys.argv[3]))
+    list(filter_in_turn(image_filter, Setting(25.0, 1), jobs[:1]))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + (64 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    for _, row in filter_in_turn(image_filter, Setting(25.0, 1), jobs):
+        print(row.get("error", "done"))
+"""
+
+
+def test_a_picture_that_does_not_fit_into_memory_is_told(
+    blur: str, photo: Path, tmp_path: Path
+) -> None:
+    """It stops no other."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "c.png").write_bytes(photo.read_bytes())
+    photo.rename(source / "a.png")
+    Image.new("RGB", (8000, 5000)).save(source / "b.png", compress_level=1)
+
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_LITTLE_MEMORY, blur, source, tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert [
+        "done",
+        f"{source}/b.png: too large for the free memory; end other programs, or make"
+        " it smaller first",
+        "done",
+    ] == done.stdout.splitlines(), done.stderr
+
+
 def test_workers_import_nothing_from_the_current_folder(
     blur: str, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -559,10 +659,14 @@ def test_an_empty_path_is_not_this_folder(
 def test_a_pace_chooses_the_depth(
     blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With all the time in the world the deepest, with none the shallowest."""
+    """With much time the deepest, with next to none the shallowest."""
     depths = []
-    for fps in ("0.01", "1e9"):
-        status = call(blur, str(photo), str(tmp_path / "o.png"), "--fps", fps, "--json")
+    write_picture(photo, np.zeros((900, 1200, 3), np.uint8))  # many tiles
+    for fps in ("0.1", "240"):
+        status = call(
+            *(blur, str(photo), str(tmp_path / "o.png"), "--fps", fps, "--json"),
+            *("--sigma", "25"),
+        )
 
         result = json.loads(capsys.readouterr().out)
         assert (0, None) == (status, result["depth"])
@@ -574,8 +678,14 @@ def test_a_pace_chooses_the_depth(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--fps", "0"), "fps: found 0, expected a number over 0"),
-        (("--fps", "nan"), "fps: found nan, expected a number over 0"),
+        *(
+            (
+                ("--fps", fps),
+                f"argument --fps: found {fps}, expected 0.1 to 240.0, frames a second;"
+                " see tiedge filter --help",
+            )
+            for fps in ("0", "nan", "1e20")
+        ),
         (
             ("--fps", "30", "--depth", "1"),
             "--fps: chooses the depth itself; leave out --depth",

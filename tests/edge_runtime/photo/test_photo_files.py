@@ -2,6 +2,7 @@
 
 import resource
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from edge_runtime.photo.read import read_photo
 from edge_runtime.photo.write import write_photo
 from edge_runtime.pictures import read_picture, write_picture
 
+PNG_HEAD = b"\x89PNG\r\n\x1a\n" + b"?" * 25
+"""As long as a signature and a header."""
 LOSSLESS = [".png", ".tif", ".bmp"]
 MAKE, TAKEN, WIDTH, HEIGHT = 271, 0x9003, 0xA002, 0xA003
 XMP = (
@@ -482,8 +485,118 @@ def test_several_pictures_in_a_file_are_refused(
     scene.save(path, save_all=True, append_images=[scene.rotate(180)])
 
     assert refusal_of(path) == (
-        f"{path}: holds 2 pictures, expected one; split it into files first"
+        f"{path}: holds several pictures, expected one; split it into files first"
     )
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+
+def with_chunk(scene: Image.Image, path: Path, name: bytes, content: bytes) -> Path:
+    """Write a PNG file that says more, behind its header."""
+    scene.save(path)
+    whole = path.read_bytes()
+    after = len(PNG_HEAD)
+    path.write_bytes(whole[:after] + chunk(name, content) + whole[after:])
+    return path
+
+
+def test_a_long_chain_of_pages_takes_no_time(
+    tmp_path: Path, scene: Image.Image
+) -> None:
+    """That there is a second one is enough; counting 40,000 would take minutes."""
+    path = tmp_path / "a.tif"
+    scene.save(path)
+    whole = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", whole, 4)
+    (n_tags,) = struct.unpack_from("<H", whole, first)
+    following = first + 2 + 12 * n_tags
+    for _ in range(40_000):
+        struct.pack_into("<I", whole, following, len(whole))
+        whole += struct.pack("<HHHIII", 1, 256, 3, 1, 1, 0)
+        following = len(whole) - 4
+    path.write_bytes(whole)
+    began_s = time.process_time()
+
+    assert refusal_of(path) == (
+        f"{path}: holds several pictures, expected one; split it into files first"
+    )
+    assert time.process_time() - began_s < 5
+
+
+def test_long_text_of_a_png_is_kept(tmp_path: Path, scene: Image.Image) -> None:
+    """Pillow's own limit is 1 MB, which XMP of retouched photographs exceeds."""
+    text = b"Comment\0\0" + zlib.compress(b"x" * (3 << 20))
+    path = with_chunk(scene, tmp_path / "a.png", b"zTXt", text)
+
+    image = through(path, tmp_path / "b.png")
+
+    assert isinstance(image, PngImagePlugin.PngImageFile)
+    assert "x" * (3 << 20) == image.text["Comment"]
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iCCP"])
+def test_text_without_end_of_a_png_is_refused(
+    tmp_path: Path, scene: Image.Image, name: bytes
+) -> None:
+    """A few bytes may stand for gigabytes: what it is and the way out are told."""
+    text = b"Comment\0\0" + zlib.compress(b"x" * (17 << 20))
+    path = with_chunk(scene, tmp_path / "a.png", name, text)
+
+    assert refusal_of(path) == (
+        f"{path}: holds a text, XMP or a colour profile of more than 16 MB, or 64 MB in"
+        " all; take them out first"
+    )
+
+
+def test_what_follows_the_end_of_a_png_is_passed_over(
+    tmp_path: Path, scene: Image.Image
+) -> None:
+    """It is no chunk, though it may look like one of 4 GB."""
+    path = tmp_path / "a.png"
+    scene.save(path)
+    n_bytes = struct.pack(">I", 2**32 - 1)
+    path.write_bytes(path.read_bytes() + n_bytes + b"tEXthello")
+
+    assert () == read_photo(path).metadata.png_chunks
+
+
+def test_rows_that_no_decoder_takes_are_told(tmp_path: Path) -> None:
+    """Pillow would say that memory is short, however much there is."""
+    path = tmp_path / "a.png"
+    header = struct.pack(">IIBBBBB", 70_000_000, 1, 8, 6, 0, 0, 0)
+    ends = chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b"")
+    path.write_bytes(PNG_HEAD[:8] + chunk(b"IHDR", header) + b"".join(ends))
+
+    assert refusal_of(path) == (
+        f"{path}: rows of 70000000 pixels, expected at most 67108856 of 32 bits"
+        " each; turn it or make it smaller first"
+    )
+
+
+def test_a_resolution_that_bmp_has_no_room_for_is_left_out(
+    tmp_path: Path, scene: Image.Image
+) -> None:
+    """As in JPEG; the picture is written."""
+    most = struct.pack(">IIB", 2**32 - 1, 1, 1)
+    path = with_chunk(scene, tmp_path / "a.png", b"pHYs", most)
+
+    image = through(path, tmp_path / "b.bmp")
+
+    assert scene.tobytes() == image.tobytes()
+
+
+def test_damaged_exif_of_a_webp_is_passed_over(
+    tmp_path: Path, scene: Image.Image
+) -> None:
+    """As that of the other formats; nothing of it goes on."""
+    scene.save(tmp_path / "a.webp", exif=b"Exif\0\0" + b"\xff" * 40)
+
+    photo = read_photo(tmp_path / "a.webp")
+
+    assert ((40, 60, 3), None) == (photo.samples.shape, photo.metadata.exif)
 
 
 def test_a_photo_with_a_preview_behind_it_is_read(
