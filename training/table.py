@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edge_runtime.errors import DataError
+from edge_runtime.files import check_regular
 
 TABLE_ENDING = ".tsv"
+PATH = "path"
+"""The column that names a file, relative to the table."""
+FIRST_LINE = 2
+"""Of the rows; the one before names the columns."""
 
 
 def read_rows(
@@ -30,7 +36,17 @@ def read_rows(
     return [row for row in rows if all(row[c] == value for c, value in where)]
 
 
+def check_files(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+    """Raise DataError for the first of a table's rows whose file is not there."""
+    for row in rows:
+        file = path.parent / row[PATH]
+        if not os.path.exists(file):  # noqa: PTH110 (Path.exists raises for long names)
+            number = _all_rows(path).index(dict(row)) + FIRST_LINE
+            raise DataError(f"{path}, line {number}: no such file: {file}")
+
+
 def _all_rows(path: Path) -> list[dict[str, str]]:
+    check_regular(path, "a table", DataError)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -44,7 +60,7 @@ def _all_rows(path: Path) -> list[dict[str, str]]:
         ) from error
     if not rows:
         raise DataError(f"{path}: no rows")
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows, start=FIRST_LINE):
         if None in row or None in row.values():
             raise DataError(
                 f"{path}, line {number}: expected {len(reader.fieldnames or ())}"

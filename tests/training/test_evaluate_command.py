@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import wave
@@ -194,6 +195,46 @@ def test_a_plot_has_to_have_a_place(
     assert capsys.readouterr().err == (
         f"tiedge evaluate: --plot {tmp_path / name}: expected a file ending in .png,"
         " in a folder that is there\n"
+    )
+
+
+def test_a_plot_needs_a_name_that_fits(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system's reason is told before anything is measured."""
+    plot = photos / f"{'a' * 300}.png"
+
+    assert f"--plot {plot}: cannot be written: File name too long" == refused(
+        capsys, blur, "--data", photos, "--plot", plot, *QUICK
+    )
+
+
+@pytest.mark.parametrize("name", ["gone.png", f"{'a' * 300}.png"])
+def test_a_row_without_its_picture_is_told(
+    blur: str,
+    photos: Path,
+    tmp_path: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With table and line, also beside a plot that is to be replaced."""
+    table, plot = photos / "photos.tsv", tmp_path / "plot.png"
+    table.write_text(f"path\n0.png\n{name}\n")
+    plot.write_bytes(b"drawn before")
+
+    assert f"{table}, line 3: no such file: {photos / name}" == refused(
+        capsys, blur, "--data", table, "--plot", plot, *QUICK
+    )
+
+
+def test_a_table_that_is_a_pipe_is_told(
+    blur: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reading it would wait for a writer."""
+    os.mkfifo(tmp_path / "a.tsv")
+
+    assert f"{tmp_path / 'a.tsv'}: is a device or a pipe, expected a table" == refused(
+        capsys, blur, "--data", tmp_path / "a.tsv", *QUICK
     )
 
 
@@ -397,7 +438,8 @@ def test_a_bad_clip_is_found_before_the_others_are_heard(
 
     line = refused(capsys, tones, "--data", speech, *QUICK)  # one line: no progress
 
-    assert line.startswith(f"{bad}: ")
+    where = f"{speech}/transcripts.tsv, line 4: no such file: {bad}"
+    assert line.startswith(where if damage == "missing" else f"{bad}: ")
 
 
 def test_a_truncated_picture_is_found_before_the_others_are_measured(

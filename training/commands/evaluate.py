@@ -34,9 +34,9 @@ from training.problems import (
     Styling,
 )
 from training.scaling import SCALE
-from training.speech import read_clip, read_table
+from training.speech import TABLE_FILE, read_clip, read_table
 from training.subject import Choice, Subject, open_subject
-from training.table import TABLE_ENDING, read_rows
+from training.table import TABLE_ENDING, check_files, read_rows
 
 ALL_DEPTHS = "all"
 PHOTOS = Path("photos/test_CBSD68.txt")
@@ -152,18 +152,28 @@ def _pictures(
 
 
 def _check_plot(path: Path) -> None:
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+    # os.path, as in `run`.
+    is_folder = os.path.isdir(path.parent)  # noqa: PTH112
+    if path.suffix.lower() != ".png" or not is_folder:
         raise SettingError(
             f"--plot {path}: expected a file ending in .png, in a folder that is there"
         )
     check_regular(path, "a file to draw to", SettingError)
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SettingError(
+            f"--plot {path}: cannot be written: {error.strerror}"
+        ) from error
     if find_spec("matplotlib") is None:
         raise missing_package("matplotlib", "evaluate")
 
 
 def _check_no_input(plot: Path, inputs: Sequence[Path]) -> None:
     """Refuse to draw over a picture that is measured, or their list."""
-    if plot.exists() and any(plot.samefile(one) for one in inputs):
+    if plot.exists() and any(plot.samefile(one) for one in inputs if one.exists()):
         raise SettingError(
             f"--plot {plot}: is one of the inputs, expected another file"
         )
@@ -247,6 +257,8 @@ def _speech(
     _refuse(options, PICTURES_ONLY, f"is for pictures, {subject.name} reads speech")
     data = data_folder() / SPEECH if options.data is None else options.data
     utterances = read_table(data, where).utterances
+    table = data / TABLE_FILE if data.is_dir() else data
+    check_files(table, (utterance.columns for utterance in utterances))
     for utterance in utterances:  # a bad clip is found before the others are heard
         read_clip(utterance.path, LOWEST_RATE_HZ)
     with Progress(len(utterances)) as progress:
@@ -277,6 +289,7 @@ def list_clean(data: Path, where: Sequence[tuple[str, str]]) -> list[Path]:
     if not rows:
         asked = " ".join(f"{column}={value}" for column, value in where)
         raise DataError(f"{data}: no row with {asked}")
+    check_files(data, rows)
     return [data.parent / row["path"] for row in rows]
 
 
