@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import NamedTuple, NoReturn
@@ -78,8 +79,8 @@ EXTRA_OF_PACKAGE = {
 }
 """Which extra brings a package that a verb may find missing."""
 
-CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What a full or broken disk, a quota or a limit say."""
+CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""What a full or broken disk, a quota, a limit or a stdout open for reading say."""
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
@@ -106,6 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough
         _let_stdout_go()
         return EXIT_FAILURE
+    except MemoryError:
+        return _refuse(
+            verb, "not enough free memory; end other programs, or give it less at once"
+        )
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
@@ -179,6 +184,7 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
         return 0
     if verb not in VERBS:
         raise TiedgeError(f"{verb}: no such verb, expected one of {' '.join(VERBS)}")
+    _check_folder()
     module, function = VERBS[verb].function.split(":")
     try:
         status: int = getattr(import_module(module), function)(arguments)
@@ -188,6 +194,15 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
             raise
         raise missing_package(package, EXTRA_OF_PACKAGE[package]) from error
     return status
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SettingError(
+            f"the current folder: {error.strerror}; change to one that is there"
+        ) from error
 
 
 def help_text() -> str:

@@ -270,6 +270,52 @@ def test_a_full_stdout_is_one_line(
     )
 
 
+def test_a_stdout_open_for_reading_is_one_line() -> None:
+    """As a slip of the shell's `>` leaves it."""
+    done = shell("--version 1</dev/null")
+
+    assert (1, "tiedge: cannot write: Bad file descriptor\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
+def test_a_folder_that_is_gone_is_one_line(
+    verb: Callable[[Callable[..., int]], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No relative path means anything there, and no process can be started."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+
+    status = tiedge.main([verb(lambda _: 0)])
+
+    assert (
+        1,
+        "tiedge try: the current folder: No such file or directory; change to one that"
+        " is there\n",
+    ) == (status, capsys.readouterr().err)
+
+
+def test_too_little_memory_is_one_line(
+    verb: Callable[[Callable[..., int]], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it is met."""
+
+    def greedy(_: Sequence[str]) -> int:
+        return len(bytes(2**62))
+
+    status = tiedge.main([verb(greedy)])
+
+    assert (
+        1,
+        "tiedge try: not enough free memory; end other programs, or give it less at"
+        " once\n",
+    ) == (status, capsys.readouterr().err)
+
+
 def test_a_closed_stderr_leaves_stdout_clean() -> None:
     """The message goes nowhere rather than to stdout."""
     done = shell("unknown 2>&-")

@@ -9,14 +9,13 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from demo_app.engine_cache import EngineCache, open_bundles
 from demo_app.settings import Settings, ready_made
 from edge_runtime.bundle import BUNDLES
 from edge_runtime.errors import SettingError
-from edge_runtime.options import Parser, add_threads_option, bounded
+from edge_runtime.options import Parser, add_threads_option, bounded, path
 
 if TYPE_CHECKING:
     import uvicorn
@@ -143,7 +142,7 @@ def _parse(
     parser.add_argument(
         "--bundle",
         metavar="FOLDER",
-        type=Path,
+        type=path,
         action="append",
         default=[],
         help="a bundle to serve beside the ready-made ones",

@@ -23,7 +23,14 @@ from edge_runtime.engines import FORMAT_OF_ENGINE, installed_engines
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.file_cost import size_text
 from edge_runtime.model_choice import choose_model
-from edge_runtime.options import Parser, add_engine_options, bounded, print_json
+from edge_runtime.options import (
+    ENGINE,
+    PRECISION,
+    Parser,
+    add_engine_options,
+    bounded,
+    print_json,
+)
 from edge_runtime.weight_cache import weight_cache_folder
 
 DEFAULT_RUNS = 50
@@ -61,6 +68,7 @@ FIGURES = ("p50_ms", "p90_ms", "p99_ms", "load_ms", "peak_rss_bytes", "packed_by
 def run(arguments: Sequence[str]) -> int:
     """Measure as the arguments say; 1 if a case of `--all` could not be run."""
     options = _parser().parse_args(arguments)
+    _choose(options)
     bundle = find_bundle(options.bundle)
     device = read_device()
     if options.all:
@@ -73,6 +81,15 @@ def run(arguments: Sequence[str]) -> int:
     else:
         print("\n".join(_table(bundle, device, rows)))
     return 1 if any("error" in row for row in rows) else 0
+
+
+def _choose(options: argparse.Namespace) -> None:
+    """Fill in the defaults; refuse to choose among what `--all` measures."""
+    for name in ("engine", "precision", "depth"):
+        if options.all and getattr(options, name) is not None:
+            raise SettingError(f"--{name}: --all measures each; leave out one of them")
+    options.engine = options.engine or ENGINE
+    options.precision = options.precision or PRECISION
 
 
 def _one_case(bundle: Bundle, options: argparse.Namespace) -> Case:
@@ -159,13 +176,13 @@ def _result(
 ) -> dict[str, Any]:
     """Return the JSON object; its top level repeats the case of the options.
 
-    Where `--all` did not measure that case, it repeats the first one measured.
+    Where `--all` did not measure that case, it repeats that of the first one measured.
     """
-    wanted = (options.engine, options.precision)
     measured = [row for row in rows if "error" not in row] or list(rows)
-    fitting = [
-        row for row in measured if (row["engine"], row["precision"]) == wanted
-    ] or measured[:1]
+    found = [(row["engine"], row["precision"]) for row in measured]
+    wanted = (options.engine, options.precision)
+    chosen = wanted if wanted in found else found[0]
+    fitting = [row for row, case in zip(measured, found, strict=True) if case == chosen]
     head = max(fitting, key=lambda row: row["depth"] or 0)
     return {
         "bundle": bundle.name,
@@ -219,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
         "bundle", metavar="BUNDLE", help="a ready-made bundle, or the path of one"
     )
     add_engine_options(parser, FORMAT_OF_ENGINE)
+    parser.set_defaults(engine=None, precision=None)
     parser.add_argument(
         "--all",
         action="store_true",

@@ -88,6 +88,10 @@ def test_busy_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
             " this machine; see tiedge serve --help",
         ),
         (
+            ["--bundle", ""],
+            "argument --bundle: is empty, expected a path; see tiedge serve --help",
+        ),
+        (
             ["--port", "http"],
             "argument --port: found 'http', expected a number; see tiedge serve --help",
         ),
