@@ -184,6 +184,7 @@ def model_facts(model: ModelFile) -> dict[str, Any]:
         "precision": model.precision,
         "quantization": model.quantization,
         "bytes": model.bytes,
+        "loop": asdict(model.loop) if model.loop else None,
         "sharing": asdict(model.sharing),
         "parity": [asdict(parity) for parity in model.parity],
         "metrics": [asdict(metric) for metric in model.metrics],

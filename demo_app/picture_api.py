@@ -14,12 +14,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from demo_app.engine_cache import EngineCache, EngineKey
 from demo_app.workers import Workers
 from edge_runtime.errors import PictureError, SettingError
 from edge_runtime.image_filter import SIGMA, ImageFilter
+from edge_runtime.options import AUTO
 from edge_runtime.pictures import (
     add_noise,
     decode_picture,
@@ -27,6 +28,10 @@ from edge_runtime.pictures import (
     to_8_bits,
     to_float,
 )
+
+
+def _none_if_auto(value: Any) -> Any:
+    return None if value == AUTO else value
 
 
 class PictureQuestion(BaseModel):
@@ -40,9 +45,14 @@ class PictureQuestion(BaseModel):
     depth: int | None = None
     """None is the deepest on offer."""
 
-    sigma: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
-    """Noise level given to the network, in units of 255; None is SIGMA where it takes
-    one."""
+    sigma: Annotated[
+        float | None,
+        Field(ge=0.0, allow_inf_nan=False),
+        BeforeValidator(_none_if_auto),
+    ] = None
+    """Noise level given to the network, in units of 255. Left out, or AUTO, it is an
+    estimate from the picture, where the bundle takes one; with `noise` it is SIGMA if
+    left out, and AUTO is refused."""
 
     strength: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     """How much is done; None is the most, where there is a choice."""
@@ -76,20 +86,27 @@ def picture_routes(
 def filter_upload(
     cache: EngineCache, max_picture_px: int, question: PictureQuestion, body: bytes
 ) -> dict[str, Any]:
-    """Return the answer to one upload; raises TiedgeError."""
+    """Return the answer to one upload; raises TiedgeError.
+
+    Its `sigma` is the level that the network was given, null where it takes none, and
+    `sigma_is_estimated` tells whether that was judged from the picture.
+    """
     picture = _decode(body, max_picture_px)  # (Y, X, 3)
     key = EngineKey(question.bundle, question.engine, question.precision)
     with cache.lease(key) as lease:
         image_filter = ImageFilter(lease.bundle, lease.engine)
-        sigma = _level(image_filter, question)
+        sigma = _given_level(image_filter, question)
         image_filter.check_strength(question.strength)
         image_filter.check_look(question.look)
         depth = image_filter.checked_depth(question.depth)
         given = to_float(picture)
         if question.noise and sigma is not None:
             given = add_noise(picture, sigma, question.seed, clip=False)
+        is_estimated = sigma is None and image_filter.spec.sigma is not None
         with lease.running():
             start = time.perf_counter()
+            if is_estimated:
+                sigma = _estimate(image_filter, given)
             restored = image_filter.apply(
                 given, sigma, depth, strength=question.strength, look=question.look
             )
@@ -104,6 +121,7 @@ def filter_upload(
         "depth": depth,
         "threads": engine.threads,
         "sigma": sigma,
+        "sigma_is_estimated": is_estimated,
         "strength": question.strength,
         "look": question.look,
         "noise": question.noise,
@@ -125,16 +143,33 @@ def _decode(body: bytes, max_picture_px: int) -> NDArray[np.uint8]:
     return decode_picture(body, "upload", max_picture_px)
 
 
-def _level(image_filter: ImageFilter, question: PictureQuestion) -> float | None:
-    """Return the noise level; raises SettingError for one that is not on offer."""
+def _given_level(image_filter: ImageFilter, question: PictureQuestion) -> float | None:
+    """Return the noise level that was asked for, None for an estimate or for none.
+
+    Raises SettingError for one that is not on offer, or noise of no known level.
+    """
     image_filter.check_sigma(question.sigma)
-    if image_filter.spec.sigma is not None:
-        return SIGMA if question.sigma is None else question.sigma
-    if question.noise:
+    takes_level = image_filter.spec.sigma is not None
+    if not question.noise:
+        return question.sigma
+    if not takes_level:
         raise SettingError(
             f"{image_filter.bundle.name}: takes no noise away; leave out noise"
         )
-    return None
+    if question.sigma is not None:
+        return question.sigma
+    if "sigma" in question.model_fields_set:
+        raise SettingError(
+            f"sigma: found {AUTO}, expected a number: so much noise is added"
+        )
+    return SIGMA
+
+
+def _estimate(image_filter: ImageFilter, given: NDArray[np.float32]) -> float:
+    try:
+        return image_filter.estimate_sigma(given)
+    except PictureError as error:
+        raise PictureError(f"upload: {error}; give sigma a number") from error
 
 
 def _quality(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> float | None:

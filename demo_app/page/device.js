@@ -82,7 +82,8 @@ async function measureAll() {
   } catch (error) {
     say("device-message", error.message);
   } finally {
-    element("measure").textContent = "Measure again";
+    const isKnown = document.querySelector("#latency tr[data-p50]") !== null;
+    element("measure").textContent = isKnown ? "Measure again" : "Measure";
     element("measure").disabled = false;
   }
 }

@@ -7,24 +7,42 @@ import { decibels, element, make, milliseconds, say } from "./text.js";
 
 const BUSY_AFTER_MS = 150; // faster answers show no sign of being busy
 const SETTINGS = ["depth", "sigma", "strength", "look"];
+const AUTO = "auto"; // a noise level that is judged from the picture
 
 let facts;
 let choices;
 let file = null;
 let running = null;
+const wishedDepths = new Map(); // bundle's name to the depth that was chosen for it
 
 export function startPicture(serverFacts) {
   facts = serverFacts;
   const form = element("picture-controls");
   choices = new Choices(form, facts, "picture", offerBundle);
   form.addEventListener("change", (event) => {
-    if (SETTINGS.includes(event.target.name) || event.target.id === "noise") run();
+    if (SETTINGS.includes(event.target.name)) run();
+    if (event.target.name === "depth") wishedDepths.set(choices.bundle.name, event.target.value);
   });
-  element("sigma").addEventListener("input", showSigma);
+  element("sigma").addEventListener("input", () => {
+    element("estimated").checked = false;
+    showSigma();
+  });
+  // Noise is added at a level that is known, so only one of both can be chosen.
+  element("noise").addEventListener("change", () => {
+    setNoise({ noise: element("noise").checked, estimated: !element("noise").checked });
+    run();
+  });
+  element("estimated").addEventListener("change", () => {
+    if (element("estimated").checked) element("noise").checked = false;
+    showSigma();
+    run();
+  });
   element("strength").addEventListener("input", showStrength);
   takeDrops(element("picture-stage"), open);
   takeChosen(element("choose-picture"), element("picture-file"), open);
-  element("sample-picture").addEventListener("click", async () => open(await drawSample()));
+  element("sample-picture").addEventListener("click", async () =>
+    open(await drawSample(), { noise: true, estimated: false }),
+  );
   element("compare-slider").addEventListener("input", moveCut);
   for (const id of ["choose-picture", "sample-picture"]) {
     element(id).disabled = choices.bundle === undefined;
@@ -40,7 +58,7 @@ function offerBundle() {
     return;
   }
   element("picture-summary").textContent = bundle.summary;
-  offerDepths(bundle.depths);
+  offerDepths(bundle);
   offerNoise(bundle.picture.sigma);
   offerStrength(bundle.picture.strength);
   offerLooks(bundle.picture.looks);
@@ -68,9 +86,9 @@ function offerLooks(looks) {
   element("look").replaceChildren(...looks.map((look) => make("option", look)));
 }
 
-function offerDepths(depths) {
-  const kept = Number(chosenDepth());
-  const chosen = depths.includes(kept) ? kept : Math.max(...depths);
+/** The deepest, until another was chosen for this bundle. */
+function offerDepths({ name, depths }) {
+  const chosen = Number(wishedDepths.get(name) ?? Math.max(...depths));
   element("depths").replaceChildren(
     ...depths.map((depth) => {
       const label = make("label");
@@ -85,12 +103,24 @@ function offerDepths(depths) {
 }
 
 const takesNoise = () => choices.bundle.picture.sigma !== null;
-const addsNoise = () => takesNoise() && element("noise").checked;
 const chosenDepth = () => document.querySelector('input[name="depth"]:checked')?.value;
 
-function showSigma() {
-  element("sigma-value").textContent = element("sigma").value;
+/** `noise`: some is added; `estimated`: its level is judged from the picture. */
+function setNoise({ noise, estimated }) {
+  element("noise").checked = noise;
+  element("estimated").checked = estimated;
+  showSigma();
 }
+
+const noiseSettings = () => ({
+  noise: element("noise").checked,
+  estimated: element("estimated").checked,
+});
+
+function showSigma() {
+  element("sigma-value").textContent = element("estimated").checked ? "" : element("sigma").value;
+}
+
 
 function showStrength() {
   element("strength-value").textContent = Number(element("strength").value).toFixed(2);
@@ -100,14 +130,18 @@ function moveCut() {
   element("compare").style.setProperty("--cut", `${element("compare-slider").value}%`);
 }
 
-function open(chosen) {
+/** Show a photo that has noise of its own, unless other settings are given. */
+function open(chosen, settings = { noise: false, estimated: true }) {
   say("picture-message");
   if (!fits(chosen, facts.limits, "picture-message")) return;
-  run(chosen);
+  const before = noiseSettings();
+  setNoise(settings);
+  run(chosen, before);
 }
 
-/** Filter `candidate`; it becomes the picture on show only if it is one. */
-async function run(candidate = file) {
+/** Filter `candidate`; it becomes the picture on show only if it is one, and the noise
+ * settings are those from `before` it if not. */
+async function run(candidate = file, before = noiseSettings()) {
   if (candidate === null) return;
   running?.abort();
   running = new AbortController();
@@ -121,6 +155,7 @@ async function run(candidate = file) {
     await show(answer);
   } catch (error) {
     if (error.name === "AbortError") return;
+    if (candidate !== file) setNoise(before);
     say("picture-message", withName(error.message, candidate.name));
   } finally {
     clearTimeout(busy);
@@ -136,11 +171,16 @@ function question() {
   const { picture } = choices.bundle;
   return {
     ...choices.values,
-    ...(takesNoise() ? { sigma: element("sigma").value, noise: addsNoise() } : {}),
+    ...(takesNoise() ? noiseQuestion() : {}),
     ...(picture.strength === null ? {} : { strength: element("strength").value }),
     ...(picture.looks.length === 0 ? {} : { look: element("look").value }),
     ...(depth === undefined ? {} : { depth }),
   };
+}
+
+function noiseQuestion() {
+  const { noise, estimated } = noiseSettings();
+  return { sigma: estimated ? AUTO : element("sigma").value, noise };
 }
 
 const withName = (message, name) => message.replace(/^upload:/, `${name}:`);
@@ -152,7 +192,7 @@ async function show(answer) {
   element("save-picture").href = after;
   await Promise.all([element("before-image").decode(), element("after-image").decode()]);
   element("compare").style.setProperty("--ratio", answer.width_px / answer.height_px);
-  element("before-tag").textContent = addsNoise() ? "Before, with noise" : "Before";
+  element("before-tag").textContent = answer.noise ? "Before, with noise" : "Before";
   element("picture-welcome").hidden = true;
   element("compare").hidden = false;
   element("save-picture").hidden = false;
@@ -161,9 +201,14 @@ async function show(answer) {
 
 function showFigures(answer) {
   element("picture-ms").textContent = milliseconds(answer.compute_ms);
-  element("picture-size").textContent = `${answer.width_px} × ${answer.height_px}`;
-  element("noisy-psnr").textContent = measured(answer.noise, answer.noisy_psnr_db);
-  element("restored-psnr").textContent = measured(answer.noise, answer.psnr_db);
+  element("picture-size").textContent = sizes(answer);
+  if (answer.sigma_is_estimated) element("sigma-value").textContent = answer.sigma.toFixed(1);
+  // Quality is known where the picture before the noise is.
+  for (const id of ["noisy-psnr", "restored-psnr"]) {
+    element(id).parentElement.hidden = !answer.noise;
+  }
+  element("noisy-psnr").textContent = decibels(answer.noisy_psnr_db);
+  element("restored-psnr").textContent = decibels(answer.psnr_db);
   if (answer.psnr_db !== null && answer.noisy_psnr_db !== null) {
     const gain = answer.psnr_db - answer.noisy_psnr_db;
     const sign = gain < 0 ? "−" : "+";
@@ -171,9 +216,21 @@ function showFigures(answer) {
   }
   element("picture-conditions").textContent =
     `${answer.bundle}, ${answer.precision}, depth ${answer.depth} on ${answer.engine} ` +
-    `${answer.engine_version}, ${threads(answer.threads)}; loading took ` +
+    `${answer.engine_version}, ${threads(answer.threads)}${level(answer)}; loading took ` +
     `${milliseconds(answer.load_ms)} once.`;
 }
 
-const measured = (noise, db) => (noise ? decibels(db) : "not measured");
+/** The picture's size, and the result's where it is another. */
+function sizes(answer) {
+  const before = `${answer.width_px} × ${answer.height_px}`;
+  const { naturalWidth, naturalHeight } = element("after-image");
+  const after = `${naturalWidth} × ${naturalHeight}`;
+  return after === before ? before : `${before} → ${after}`;
+}
+
+function level({ sigma, sigma_is_estimated: isEstimated }) {
+  if (sigma === null) return "";
+  return isEstimated ? `, σ ${sigma.toFixed(1)}, estimated` : `, σ ${sigma}`;
+}
+
 const threads = (n) => (n === 1 ? "1 thread" : `${n} threads`);

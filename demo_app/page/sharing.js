@@ -67,11 +67,12 @@ function modelTable(models) {
   );
 }
 
-function weightDetails({ file, sharing }) {
+function weightDetails({ file, sharing, loop }) {
   const details = make("details");
-  const shared = sharing.weights.filter(({ uses }) => uses > 1).length;
+  const n = sharing.weights.length;
   details.append(
-    make("summary", `Weights of ${file}: ${sharing.weights.length}, used more than once: ${shared}`),
+    make("summary", `Weights of ${file}: ${n}${sharedText(sharing, loop)}`),
+    make("p", usesLegend(loop), "fine"),
     framed(
       `Weights of ${file}`,
       [text("Weight"), text("Shape"), text("Uses"), number("Unique"), number("Stored")],
@@ -85,6 +86,28 @@ function weightDetails({ file, sharing }) {
     ),
   );
   return details;
+}
+
+/** How weights are used again: by operators of the file, or as the runtime repeats some. */
+function sharedText({ weights }, loop) {
+  const shared = weights.filter(({ uses }) => uses > 1).length;
+  const read = `, used more than once: ${shared}`;
+  if (loop === null) return read;
+  const repeated = `; its step runs up to ${most(loop)} times with the same weights`;
+  return (shared === 0 ? "" : read) + repeated;
+}
+
+const most = ({ depths }) => Math.max(...depths);
+
+/** What the column of uses counts, and what it does not. */
+function usesLegend(loop) {
+  const counted = "Uses: how many operators of the file read the weight.";
+  if (loop === null) return counted;
+  const { before, step, after } = loop;
+  return (
+    `${counted} A picture at depth ${most(loop)} runs ${before} once, ${step} ` +
+    `${most(loop)} times and ${after} once.`
+  );
 }
 
 /** The number of uses, and a mark for each. */

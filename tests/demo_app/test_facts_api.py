@@ -52,6 +52,11 @@ def test_sharing_report_is_the_bundle_s(facts: dict[str, Any]) -> None:
     assert expected == found
 
 
+def test_a_file_says_what_is_repeated(facts: dict[str, Any]) -> None:
+    """Entry points that stand for themselves are no loop."""
+    assert facts["bundles"][0]["models"][0]["loop"] is None
+
+
 def test_engine_that_runs_states_its_version(facts: dict[str, Any]) -> None:
     """An engine that loads a file of ours has a version and is not missing."""
     (litert,) = [engine for engine in facts["engines"] if engine["name"] == "litert"]

@@ -1,4 +1,6 @@
 # ruff: noqa: E402 (what follows importorskip needs playwright)
+import base64
+import io
 import shutil
 import wave
 from collections.abc import Iterator
@@ -7,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed"
 )
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.demo_app.hand_made_bundles import spoken_tones
 from tests.demo_app.served import Served, png, smooth_picture
@@ -100,11 +103,13 @@ def text(page: Page, selector: str) -> str:
 
 
 def test_photo_is_restored(page: Page) -> None:
-    """An uploaded picture shows its restoration, its time and its quality."""
+    """An uploaded picture shows its restoration and its time; with noise, its quality."""
     upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
 
     after = page.locator("#after-image")
     expect(after).to_be_visible()
+    page.check("#noise")
+    expect(page.locator("#restored-psnr")).to_contain_text(" dB")
     shown = after.evaluate("image => [image.naturalWidth, image.naturalHeight]")
     before_db, after_db = (
         float(text(page, selector).split(" dB")[0])
@@ -124,8 +129,8 @@ def test_a_bundle_without_a_noise_level_shows_none(doubling_page: Page) -> None:
     expect(after).to_be_visible()
     shown = after.evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert [2 * WIDTH_PX, 2 * HEIGHT_PX] == shown
-    assert "not measured" == text(doubling_page, "#restored-psnr")
-    for field in ("#sigma-field", "#noise-field"):
+    assert "300 × 200 → 600 × 400" == text(doubling_page, "#picture-size")
+    for field in ("#sigma-field", "#noise-field", "#restored-psnr"):
         expect(doubling_page.locator(field)).to_be_hidden()
 
 
@@ -147,7 +152,7 @@ def test_strength_and_look_are_offered_where_they_are_taken(
     levels.append(changed(page, levels[-1]))
 
     assert "0.50" == text(page, "#strength-value")
-    assert [126, 151, 126] == levels  # 0.1 of 255 more, 0.2 of it, half of that
+    assert [151, 202, 151] == levels  # 0.2 of 255 more, 0.4 of it, half of that
 
 
 def middle_of_after(page: Page) -> int:
@@ -221,12 +226,69 @@ def test_depth_is_a_dial(page: Page) -> None:
     expect(conditions).to_contain_text("depth 1 on litert")
 
 
-def test_noisy_photo_has_no_quality(page: Page) -> None:
-    """Without noise of ours the quality is "not measured", never 0."""
-    page.uncheck("#noise")
-    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+def test_a_photo_of_ones_own_gets_no_noise(page: Page) -> None:
+    """After the noisy sample, a photo is restored as it is, its noise estimated."""
+    photo = smooth_picture(HEIGHT_PX, WIDTH_PX)
+    page.click("#sample-picture")
+    expect(page.locator("#before-tag")).to_have_text("Before, with noise")
+    expect(page.locator("#noise")).to_be_checked()
 
-    expect(page.locator("#restored-psnr")).to_have_text("not measured")
+    upload(page, "waves.png", png(photo))
+
+    expect(page.locator("#before-tag")).to_have_text("Before")
+    expect(page.locator("#noise")).not_to_be_checked()
+    expect(page.locator("#estimated")).to_be_checked()
+    expect(page.locator("#picture-conditions")).to_contain_text(", estimated;")
+    expect(page.locator("#restored-psnr")).to_be_hidden()
+    shown = page.locator("#before-image").get_attribute("src")
+    pixels = Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1])))
+    assert np.array_equal(photo, pixels)
+
+
+def test_noise_level_is_given_or_estimated(page: Page) -> None:
+    """The slider ends the estimate; added noise has a level that is given."""
+    upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
+    conditions = page.locator("#picture-conditions")
+    expect(conditions).to_contain_text(", estimated;")
+
+    page.fill("#sigma", "12")
+    expect(conditions).to_contain_text("σ 12;")
+    expect(page.locator("#estimated")).not_to_be_checked()
+    page.check("#estimated")
+    expect(conditions).to_contain_text(", estimated;")
+    page.check("#noise")
+    expect(page.locator("#estimated")).not_to_be_checked()
+    expect(page.locator("#noisy-psnr")).to_contain_text(" dB")
+
+
+def test_a_broken_photo_leaves_the_settings(page: Page) -> None:
+    """What cannot be shown does not change how the picture on show is made."""
+    page.click("#sample-picture")
+    expect(page.locator("#compare")).to_be_visible()
+
+    upload(page, "notes.txt", b"not a picture")
+
+    expect(page.locator("#picture-message")).to_contain_text("notes.txt: ")
+    expect(page.locator("#noise")).to_be_checked()
+    expect(page.locator("#estimated")).not_to_be_checked()
+
+
+def test_each_bundle_keeps_the_depth_that_was_chosen_for_it(
+    doubling_page: Page,
+) -> None:
+    """Another bundle starts at its deepest, and the choice is there on return."""
+    page = doubling_page
+    bundle = "#picture-controls select[name=bundle]"
+    chosen = page.locator("input[name=depth]:checked")
+    expect(chosen).to_have_value("1")
+
+    page.select_option(bundle, "light")
+    expect(chosen).to_have_value("2")
+    page.check("input[name=depth][value='1']", force=True)
+    page.select_option(bundle, "double")
+    page.select_option(bundle, "light")
+
+    expect(chosen).to_have_value("1")
 
 
 def test_no_picture_is_said(page: Page) -> None:
@@ -317,6 +379,8 @@ def test_no_recording_is_said(
 
 def test_latency_table_fills_when_seen(page: Page) -> None:
     """The table measures itself once it is scrolled into view."""
+    assert "Measure" == page.locator("#measure").text_content()
+
     page.locator("#latency").scroll_into_view_if_needed()
 
     rows = page.locator("#latency tbody tr")
@@ -324,6 +388,7 @@ def test_latency_table_fills_when_seen(page: Page) -> None:
     for row in rows.all():
         expect(row.locator("td").nth(3)).to_contain_text(" ms")
     expect(page.locator("#latency-conditions")).to_contain_text("Short runs")
+    expect(page.locator("#measure")).to_have_text("Measure again")
 
 
 def test_sharing_report_is_shown(page: Page) -> None:
@@ -334,6 +399,35 @@ def test_sharing_report_is_shown(page: Page) -> None:
 
     expect(report.locator(".zero")).to_have_text("0 B")
     expect(report.locator("details").first.locator(".uses i")).to_have_count(3)
+
+
+def test_a_step_that_is_repeated_is_told(browser: Browser, served: Served) -> None:
+    """Where the runtime repeats a step, its weights do not look as if used once."""
+
+    def with_loop(route: Route) -> None:
+        answer = route.fetch()
+        facts = answer.json()
+        model = facts["bundles"][0]["models"][0]
+        model["loop"] = {
+            **{"before": "head", "step": "step", "after": "tail"},
+            "depths": [1, 2, 8],
+        }
+        model["sharing"]["weights"][0]["uses"] = 1
+        route.fulfill(response=answer, json=facts)
+
+    page = browser.new_page()
+    page.route("**/facts", with_loop)
+    page.goto(served.address)
+    details = page.locator(".report").first.locator("details").first
+
+    expect(details.locator("summary")).to_have_text(
+        "Weights of blur.tflite: 1; its step runs up to 8 times with the same weights"
+    )
+    expect(details.locator(".fine")).to_have_text(
+        "Uses: how many operators of the file read the weight. A picture at depth 8"
+        " runs head once, step 8 times and tail once."
+    )
+    page.close()
 
 
 def test_nothing_comes_from_elsewhere(browser: Browser, served: Served) -> None:

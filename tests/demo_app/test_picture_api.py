@@ -59,6 +59,29 @@ def test_noise_makes_quality_measurable(served: Served) -> None:
     assert answer["psnr_db"] > answer["noisy_psnr_db"] + 5
 
 
+@pytest.mark.parametrize("sigma", [None, "auto"])
+def test_sigma_is_estimated_where_none_is_given(
+    served: Served, sigma: str | None
+) -> None:
+    """Without noise of our own, the level is the runtime's estimate, and is told."""
+    noisy = to_8_bits(add_noise(PICTURE, 20.0, 3, clip=True))
+    bundle = Bundle.open(served.settings.bundles[0])
+    with ImageFilter(bundle, open_engine("litert", bundle.models[0])) as image_filter:
+        expected = image_filter.estimate_sigma(to_float(noisy))
+
+    answer = post(served, png(noisy), sigma=sigma).json()
+
+    assert (expected, True) == (answer["sigma"], answer["sigma_is_estimated"])
+    assert 20 == pytest.approx(expected, rel=0.2)
+
+
+def test_noise_has_a_level_of_its_own(served: Served) -> None:
+    """Noise to be added is of sigma 25 unless a number says otherwise."""
+    answer = post(served, png(PICTURE), noise=True, sigma=None).json()
+
+    assert (25.0, False) == (answer["sigma"], answer["sigma_is_estimated"])
+
+
 def test_quality_is_unknown_without_noise(served: Served) -> None:
     """Without noise of our own there is nothing to compare with."""
     answer = post(served, png(PICTURE)).json()
@@ -170,6 +193,10 @@ def test_picture_of_too_many_pixels(served: Served) -> None:
             {"sigma": -1},
             "sigma: Input should be greater than or equal to 0, found '-1'",
         ),
+        (
+            {"sigma": "auto", "noise": True},
+            "sigma: found auto, expected a number: so much noise is added",
+        ),
         ({"size": 3}, "size: Extra inputs are not permitted, found '3'"),
         (
             {"bundle": "tones"},
@@ -183,6 +210,16 @@ def test_wrong_option(served: Served, options: dict[str, Any], expected: str) ->
     found = error(served, png(PICTURE), **options)
 
     assert expected == found
+
+
+def test_too_few_pixels_to_estimate(served: Served) -> None:
+    """A picture whose noise cannot be judged asks for a number."""
+    found = error(served, png(PICTURE[:2]), sigma=None)
+
+    assert (
+        "upload: picture: 131×2 pixels are too few to judge the noise, expected at"
+        " least 3×3; give sigma a number"
+    ) == found
 
 
 def test_reading_alone_is_not_offered(served: Served) -> None:
