@@ -28,11 +28,11 @@ help:  ## this list
 demo: $(VENV)/.demo $(VENV)/.engines  ## check the ready-made bundles, measure this machine, serve the page (PORT=8000)
 	@shopt -s nullglob
 	for bundle in $(BUNDLES)/*/; do
-	    $(BIN)/tiedge inspect "$$bundle"
+	    $(BIN)/tiedge inspect "$$bundle" | sed -n '1p; / compressed$$/p; /^  weights:/p'
 	done
 	for bundle in $(BUNDLES)/*/; do
-	    $(BIN)/tiedge bench "$$bundle" --all --runs 20 --seconds 1
-	done
+	    $(BIN)/tiedge bench "$$bundle" --runs 20
+	done | awk '!/^short run/ || !told++'
 	exec $(BIN)/tiedge serve --port $(PORT)
 
 test: lint  ## install everything that tests need, then lint, types and all tests

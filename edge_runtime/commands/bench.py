@@ -38,8 +38,8 @@ DEFAULT_SECONDS = 1.0
 MAX_RUNS = 100_000
 MAX_SECONDS = 3600
 SHORT_RUN = (
-    f"short run: published figures need {PUBLISHED_RUNS} runs and"
-    f" {PUBLISHED_SECONDS:g} s"
+    f"short run: published figures need --runs {PUBLISHED_RUNS}"
+    f" --seconds {PUBLISHED_SECONDS:g}"
 )
 
 COLUMNS = (
@@ -136,8 +136,7 @@ def _row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
 def _try_row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     """Return the case's row, or one that says why there is none."""
     conditions = _conditions(case)
-    names = ("engine", "precision", "depth")
-    label = " ".join(_cell(name, conditions[name]) for name in names)
+    label = _label(case)
     try:
         row = _row(case, options)
         print(f"{label}: p50 {row['p50_ms']:.2f} ms", file=sys.stderr, flush=True)
@@ -145,6 +144,12 @@ def _try_row(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     except TiedgeError as error:
         print(f"{label}: {error}", file=sys.stderr, flush=True)
         return conditions | {"error": str(error)}
+
+
+def _label(case: Case) -> str:
+    depth = case.signature.depth
+    at_depth = "" if depth is None else f" depth {depth}"
+    return f"{case.bundle.name} {case.engine} {case.model.precision}{at_depth}"
 
 
 def _conditions(case: Case) -> dict[str, Any]:

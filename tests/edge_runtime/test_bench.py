@@ -222,7 +222,7 @@ def test_table_shows_conditions(
     )
     assert "packed weights" in names and "not measured" not in row
     assert re.search(r" \d+\.\d\d MB +\d+\.\d KB$", row)
-    assert "short run: published figures need 1024 runs and 60 s" == note
+    assert "short run: published figures need --runs 1024 --seconds 60" == note
 
 
 @needs_litert
@@ -271,7 +271,10 @@ def test_all_walks_engines_and_depths(
     engines = [name for name in installed_engines() if name != "tflite-runtime"]
     expected = [(name, depth) for name in engines for depth in (1, 2)]
     assert expected == [(row["engine"], row["depth"]) for row in result["rows"]]
-    assert len(expected) == sum(": p50 " in line for line in printed.err.splitlines())
+    name = tiny_picture.bundle.name
+    assert [f"{name} {engine} fp32 depth {depth}" for engine, depth in expected] == [
+        line.partition(": p50 ")[0] for line in printed.err.splitlines()
+    ]
     assert ("litert", 2) == (result["engine"], result["depth"])
     assert 0 == status
 
