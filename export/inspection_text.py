@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.bundle_parts import Metric, ModelFile, Parity, Source, TensorSpec
+from edge_runtime.bundle_parts import (
+    Loop,
+    Metric,
+    ModelFile,
+    Parity,
+    Source,
+    TensorSpec,
+)
 from export.distinct import DISTINCT_LEGEND
 from export.file_finding import NOT_ASKED, Cost, cost_line
 from export.finding import Finding
@@ -21,8 +28,8 @@ from export.transfer import COMPRESSED_LEGEND
 
 NOT_READ = "as bundle.json says; to read it from the file, install ai-edge-litert"
 PARITY_LEGEND = (
-    "relative error: max |file − module| / max |module|, of the worst output",
     "SNR: the module's output to the difference, of the worst output",
+    "worst single value: max |file − module| / max |module|, of the worst output",
 )
 
 
@@ -111,6 +118,8 @@ def _model_lines(finding: Finding, with_weights: bool) -> list[str]:
     else:
         lines += [f"  {line}" for line in sharing_summary(finding.report)]
         lines.append(f"  {stored_line(finding.report, finding.stored_as)}")
+    if model.loop is not None:
+        lines.append(f"  {_loop_line(model.loop)}")
     lines += [f"  {_parity_line(parity)}" for parity in model.parity]
     lines += [f"  {_metric_line(metric)}" for metric in model.metrics]
     if with_weights:
@@ -139,16 +148,30 @@ def _recorded(finding: Finding) -> str:
     )
 
 
+def _loop_line(loop: Loop) -> str:
+    """Return what the uses of one run of an entry point do not tell."""
+    most = max(loop.depths)
+    return (
+        f"its step runs up to {most} times with the same weights: depth {most} is"
+        f" {loop.before}, {most} × {loop.step}, {loop.after}"
+    )
+
+
 def _tensor_text(tensor: TensorSpec) -> str:
     shape = "×".join(map(str, tensor.shape)) or "scalar"
     return f"{tensor.name} {tensor.dtype} {shape}"
 
 
 def _parity_line(parity: Parity) -> str:
-    snr = "identical" if parity.snr_db is None else f"SNR {parity.snr_db:.1f} dB"
+    found = "identical"
+    if parity.snr_db is not None:
+        found = (
+            f"SNR {parity.snr_db:.1f} dB, worst single value off by"
+            f" {parity.relative_error:.2g} of the largest"
+        )
     return (
-        f"parity on {parity.engine} {parity.engine_version}: relative error"
-        f" {parity.relative_error:.2g}, {snr}, {parity.n_inputs} inputs"
+        f"parity on {parity.engine} {parity.engine_version}: {found},"
+        f" {parity.n_inputs} inputs"
     )
 
 

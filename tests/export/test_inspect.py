@@ -146,15 +146,31 @@ def test_prints_a_summary(bundle, capsys):
         "  weights: 3,296 unique bytes, 3,296 stored, 0 duplicate",
         "  most used: shared.weight, 1/2 times",
         "  stored as: float32 3,296",
-        "  parity on litert 2.3.0: relative error 1e-07, identical, 8 inputs",
+        "  parity on litert 2.3.0: identical, 8 inputs",
         "  psnr_db 30.6 (module 30.65) on litert",
         "",
         "uses: how many operators read the weight in one run of depth_1/depth_2",
         COMPRESSED_LEGEND,
-        "relative error: max |file − module| / max |module|, of the worst output",
+        "SNR: the module's output to the difference, of the worst output",
     ] == lines[place : place + 10]
     assert "weight by weight: --weights" == lines[-1]
     assert len(lines) < 30
+
+
+def test_tells_a_step_that_is_repeated(capsys):
+    """Uses count one run of each entry point: how often the step runs stands below."""
+    assert 0 == run(["denoise"])
+    lines = capsys.readouterr().out.splitlines()
+
+    repeated = (
+        "  its step runs up to 8 times with the same weights: depth 8 is head, 8 × step,"
+        " tail"
+    )
+    assert 4 == lines.count(repeated)
+    assert 2 == sum(
+        "SNR 30.4 dB, worst single value off by 0.61 of the largest" in line
+        for line in lines
+    )
 
 
 def test_prints_every_weight_on_demand(bundle, capsys):
