@@ -66,9 +66,14 @@ class ParityError(TiedgeError):
 
 
 def missing_package(package: str, extra: str) -> TiedgeError:
-    """Return the error for an optional package that is not installed."""
+    """Return the error for an optional package that is not installed.
+
+    It names no index: what tiedge was installed from, a folder or a wheel, is at hand.
+    """
     return SettingError(
-        f'{package} is not installed; run: pip install "tiedge[{extra}]"'
+        f'{package} is not installed; it comes with tiedge\'s extra "{extra}": pip'
+        f' install ".[{extra}]" in tiedge\'s folder, or pip install'
+        f' "WHEEL[{extra}]" with the path of its wheel'
     )
 
 

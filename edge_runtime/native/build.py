@@ -56,7 +56,7 @@ def find_wheel() -> Wheel:
         if not (folder / needed).is_file():
             raise EngineError(
                 f"executorch {version}: holds no {needed}, expected the Linux wheel"
-                ' of 1.5.1; run: pip install "tiedge[executorch]"'
+                " of 1.5.1; run: pip install --no-deps executorch==1.5.1"
             )
     return Wheel(folder, version)
 

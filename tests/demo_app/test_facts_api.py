@@ -80,7 +80,7 @@ def test_engine_that_is_not_installed_names_the_extra(facts: dict[str, Any]) -> 
     """A missing engine says how to get it."""
     (found,) = [e for e in facts["engines"] if e["name"] == "tflite-runtime"]
 
-    assert 'pip install "tiedge[tflite-runtime]"' in found["missing"]
+    assert 'pip install ".[tflite-runtime]"' in found["missing"]
 
 
 def test_facts_name_no_folder(served: Served, facts: dict[str, Any]) -> None:

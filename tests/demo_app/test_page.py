@@ -103,7 +103,7 @@ def text(page: Page, selector: str) -> str:
 
 
 def test_photo_is_restored(page: Page) -> None:
-    """An uploaded picture shows its restoration and its time; with noise, its quality."""
+    """An uploaded picture shows its restoration and time; with noise, its quality."""
     upload(page, "waves.png", png(smooth_picture(HEIGHT_PX, WIDTH_PX)))
 
     after = page.locator("#after-image")

@@ -11,7 +11,7 @@ import pytest
 
 import tiedge
 from demo_app.commands.serve import bound_socket, run
-from edge_runtime.errors import SettingError
+from edge_runtime.errors import SettingError, missing_package
 from edge_runtime.options import usable_cores
 
 ROOT = Path(__file__).parents[2]
@@ -163,8 +163,9 @@ def test_missing_extra_is_named(
 
     assert 1 == status
     assert (
-        'tiedge serve: uvicorn is not installed; run: pip install "tiedge[demo]"\n'
-    ) == capsys.readouterr().err
+        f"tiedge serve: {missing_package('uvicorn', 'demo')}\n"
+        == capsys.readouterr().err
+    )
 
 
 def test_broken_bundle_is_refused_at_the_start(

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_runtime.audio import BLOCK_SAMPLES, open_audio, pcm_to_float, read_audio
-from edge_runtime.errors import AudioError
+from edge_runtime.errors import AudioError, missing_package
 
 RATE_HZ = 16_000
 NO_AUDIO = (
@@ -124,8 +124,8 @@ def test_without_soundfile_the_extra_is_named(
         read_audio(tmp_path / "a.flac")
 
     assert (
-        f"{tmp_path}/a.flac: no PCM WAV file; for other formats: soundfile is not"
-        ' installed; run: pip install "tiedge[evaluate]"'
+        f"{tmp_path}/a.flac: no PCM WAV file; for other formats:"
+        f" {missing_package('soundfile', 'evaluate')}"
     ) == str(caught.value)
     assert 100 == len(read_audio(tmp_path / "a.wav")[0])
 

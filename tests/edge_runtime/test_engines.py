@@ -19,7 +19,7 @@ from edge_runtime.engines import (
     installed_engines,
     open_engine,
 )
-from edge_runtime.errors import EngineError, SettingError
+from edge_runtime.errors import EngineError, SettingError, missing_package
 from edge_runtime.model_header import check_model_bytes
 from tests.tiny_models import TinyBundle, largest_difference
 
@@ -428,9 +428,7 @@ def test_missing_tflite_runtime_names_the_extra(tiny_picture: TinyBundle) -> Non
     with pytest.raises(SettingError) as caught:
         open_engine("tflite-runtime", tiny_picture.model("tflite"))
 
-    expected = (
-        'tflite-runtime is not installed; run: pip install "tiedge[tflite-runtime]"'
-    )
+    expected = str(missing_package("tflite-runtime", "tflite-runtime"))
     assert expected == str(caught.value)
 
 

@@ -20,6 +20,7 @@ from typing import IO
 import numpy as np
 import pytest
 
+from edge_runtime.errors import missing_package
 from edge_runtime.live import jpeg
 from tests.demo_app.hand_made_bundles import blur_bundle
 from tests.edge_runtime.live.frames import frame, mjpeg, number_of
@@ -487,10 +488,7 @@ def test_without_opencv_the_extra_is_named(blur: str, tmp_path: Path) -> None:
         check=False,
     )
 
-    assert (
-        'tiedge live: cv2 is not installed; run: pip install "tiedge[live]"\n'
-        == done.stderr
-    )
+    assert f"tiedge live: {missing_package('cv2', 'live')}\n" == done.stderr
     assert 1 == done.returncode
 
 

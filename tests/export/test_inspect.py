@@ -163,8 +163,8 @@ def test_tells_a_step_that_is_repeated(capsys):
     lines = capsys.readouterr().out.splitlines()
 
     repeated = (
-        "  its step runs up to 8 times with the same weights: depth 8 is head, 8 × step,"
-        " tail"
+        "  its step runs up to 8 times with the same weights: depth 8 is head,"
+        " 8 × step, tail"
     )
     assert 4 == lines.count(repeated)
     assert 2 == sum(

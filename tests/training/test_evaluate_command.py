@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import tiedge
+from edge_runtime.errors import missing_package
 from edge_runtime.options import usable_cores
 from edge_runtime.pictures import add_noise, psnr_db, read_picture, to_8_bits
 from tests.demo_app.hand_made_bundles import (
@@ -621,10 +622,10 @@ def test_a_missing_package_names_its_extra(
     monkeypatch.setattr("training.tensorflow_engine.PACKAGE", "no-tensorflow")
     monkeypatch.setattr(scikit_image, "PACKAGE", "no-scikit-image")
 
-    assert (
-        'no-scikit-image is not installed; run: pip install "tiedge[evaluate]"'
-    ) == refused(capsys, blur, "--data", photos, *QUICK)
-    assert "no-tensorflow is not installed; run: pip install" in refused(
+    assert str(missing_package("no-scikit-image", "evaluate")) == refused(
+        capsys, blur, "--data", photos, *QUICK
+    )
+    assert "no-tensorflow is not installed; it comes with tiedge's extra" in refused(
         capsys, blur, "--engine", "tensorflow", *QUICK
     )
 

@@ -407,7 +407,8 @@ def _parser() -> argparse.ArgumentParser:
         const=True,
         help="measure what others do to the same pictures, too: scikit-image's and"
         " OpenCV's non-local means; histogram equalization, automatic gain and the best"
-        " gamma; OpenCV's operators; and BM3D, if bm3d is installed (tiedge[compare])",
+        " gamma; OpenCV's operators; and BM3D, if bm3d is installed (extra"
+        " compare)",
     )
     parser.add_argument(
         "--plot",
