@@ -168,8 +168,8 @@ def test_missing_package_names_its_extra(
     assert 1 == status
     assert (
         'tiedge try: torch is not installed; it comes with tiedge\'s extra "train": pip'
-        ' install ".[train]" in tiedge\'s folder, or pip install "WHEEL[train]" with the'
-        " path of its wheel\n" == capsys.readouterr().err
+        ' install ".[train]" in tiedge\'s folder, or pip install "WHEEL[train]" with'
+        " the path of its wheel\n" == capsys.readouterr().err
     )
 
 

@@ -97,6 +97,8 @@ def _go(
         raise failure
     if sink.complaint is not None:
         raise VideoError(sink.complaint)
+    if options.every_frame:  # frames wait as long as it takes
+        figures |= {"age_bound_ms": None, "n_over_bound": None}
     return {
         "bundle": image_filter.bundle.name,
         "engine": options.engine,
@@ -198,6 +200,17 @@ def _summary(result: dict[str, Any]) -> str:
     return (
         f"{result['seconds']:.1f} s: {result['n_captured']} frames in,"
         f" {result['n_shown']} shown, {result['n_dropped']} dropped,"
-        f" {result['fps_shown']:.1f} fps; depth {shares or '–'}; age p50 {age['p50']},"
-        f" p99 {age['p99']}, longest {age['longest']} of {result['age_bound_ms']} ms"
+        f" {result['fps_shown']:.1f} fps; depth {shares or '–'}; age of a frame p50"
+        f" {_ms(age['p50'])}, p99 {_ms(age['p99'])}, longest {_ms(age['longest'])} ms"
+        f"{_bound(result['age_bound_ms'])}"
     )
+
+
+def _bound(bound_ms: float | None) -> str:
+    if bound_ms is None:
+        return ""
+    return f" (bound {bound_ms:.0f} ms: twice the slowest filter and output, and 20 ms)"
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

@@ -33,7 +33,8 @@ MOST_SECONDS = 1e9
 EPILOG = """\
 Where the filter is late, frames are dropped, never queued: one that goes out is at most
 as old as twice the slowest filter and twice the slowest output, and 20 ms for handing
-it over. Ctrl-C ends a run in order. docs/live.md has examples.
+it over; with --every-frame it waits its turn. Ctrl-C ends a run in order. docs/live.md
+has examples.
 """
 
 
@@ -69,7 +70,13 @@ def live_parser() -> argparse.ArgumentParser:
         type=bounded(float, 0.0, MOST_SECONDS, "seconds"),
         help="end after so long",
     )
-    add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)
+    add_engine_options(parser, FORMAT_OF_ENGINE, depth=False, seed=False)
+    parser.add_argument(
+        "--depth",
+        type=int,
+        help="how often the block runs, for every frame; default the deepest that a"
+        " frame has time for",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout at the end"
     )

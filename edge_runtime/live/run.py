@@ -81,11 +81,11 @@ class Run:
             for stage in ("decode", "filter", "output")
         )
         sigma, age = self.meter.sigma, figures["age_ms"]
+        noise = "" if sigma is None else f", sigma {sigma:.1f}"
         return (
             f"{whole.seconds:.0f} s: {whole.n_captured} in, {whole.n_shown} shown,"
             f" {self.n_dropped} dropped | {part.fps:.1f} fps, depth"
-            f" {'/'.join(figures['frames_by_depth']) or '–'}, sigma"
-            f" {'–' if sigma is None else f'{sigma:.1f}'} | {stages} ms"
+            f" {'/'.join(figures['frames_by_depth']) or '–'}{noise} | {stages} ms"
             f" | age p50 {_ms(age['p50'])}, p99 {_ms(age['p99'])} ms"
         )
 

@@ -23,7 +23,7 @@ class Sink(ABC):
     def write(self, picture: NDArray[np.uint8], number: int) -> None:
         """Take a picture, (Y, X, 3) RGB; `number` counts the source's frames.
 
-        Raises VideoError where it cannot, BrokenPipeError if nobody reads any more.
+        Raises VideoError where it cannot, or nobody reads any more.
         """
 
     @abstractmethod

@@ -129,7 +129,10 @@ class StreamSink(Sink):
             data = memoryview(jpeg.encode(picture))
         while data and _has_room(self._descriptor, self._stop):
             # So much a pipe that has room takes without a wait.
-            n_written = os.write(self._descriptor, data[: select.PIPE_BUF])
+            try:
+                n_written = os.write(self._descriptor, data[: select.PIPE_BUF])
+            except BrokenPipeError as error:
+                raise VideoError(f"{self.name}: its reader has gone") from error
             data = data[n_written:]
 
     def idle(self) -> None:

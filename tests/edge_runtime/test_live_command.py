@@ -86,6 +86,21 @@ def refused(*words: str | Path, stdin: bytes = b"", sigma: str = "0") -> str:
     return said[-1].removeprefix("tiedge live: ")
 
 
+def test_the_closing_line_has_whole_milliseconds(blur: str, tmp_path: Path) -> None:
+    """And says what bounds a frame's age; where every frame waits, nothing does."""
+    words = (blur, "--stdin", "mjpeg", "--output", tmp_path / "a.mjpeg")
+
+    dropping, waiting = (
+        call(*words, *more, stdin=mjpeg(10, 20)).stderr.decode().splitlines()[-1]
+        for more in ((), ("--every-frame",))
+    )
+
+    ages = r".*; age of a frame p50 \d+, p99 \d+, longest \d+ ms"
+    bound = r" \(bound \d+ ms: twice the slowest filter and output, and 20 ms\)"
+    assert re.fullmatch(ages + bound, dropping)
+    assert re.fullmatch(ages, waiting)
+
+
 def test_every_frame_of_a_pipe_goes_through(blur: str) -> None:
     """Raw frames in, the same frames out: a plain picture stays as it is."""
     frames = np.stack([frame(number) for number in range(20)])
@@ -219,7 +234,7 @@ def test_the_page_shows_what_comes(blur: str) -> None:
 
 
 def test_a_reader_that_leaves_ends_it(blur: str) -> None:
-    """Silently, with status 1, as other commands do."""
+    """One line says that nobody reads any more; status 1."""
     with started(
         *(blur, "--stdin", "mjpeg", "--stdout", "mjpeg", "--every-frame"),
         stdin=subprocess.PIPE,
@@ -237,6 +252,7 @@ def test_a_reader_that_leaves_ends_it(blur: str) -> None:
         assert 1 == process.wait(PATIENCE_S)
         assert process.stderr is not None
         assert "; Ctrl-C ends it" in line(process.stderr)
+        assert "tiedge live: stdout: its reader has gone\n" == line(process.stderr)
         assert "" == line(process.stderr)
 
 

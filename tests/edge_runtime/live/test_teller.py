@@ -66,3 +66,5 @@ def test_the_line_tells_all_that_counts() -> None:
         line,
     ), line
     assert "depth –" in run.page_figures()["text"]
+    run.meter.filtered(0.020, 8, None)
+    assert "fps, depth 8 | decode" in run.page_figures()["text"]
