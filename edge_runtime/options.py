@@ -62,10 +62,13 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strength",
         type=float,
-        help="how much is done, of bundles that take it; default the most",
+        help="how much is done, of bundles that take it, in the range that the bundle"
+        " is made for (ready-made ones: 0 to 1); default the most",
     )
     parser.add_argument(
-        "--look", help="what is made of the picture, of bundles that offer several"
+        "--look",
+        help="what is made of the picture, of bundles that offer several; default the"
+        " first of those the bundle has",
     )
 
 

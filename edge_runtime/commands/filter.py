@@ -87,8 +87,10 @@ def run(arguments: Sequence[str]) -> int:
     }
     if options.json:
         print_json(result)
-    else:
+    elif options.source.is_dir():
         print(_summary(result))
+    else:
+        print(one_line(_told_alone(result)))
     return 1 if any("error" in row for row in rows) else 0
 
 
@@ -129,9 +131,10 @@ def _setting(
     image_filter.check_sigma(options.sigma)
     image_filter.check_strength(options.strength)
     image_filter.check_look(options.look)
-    wishes = Setting(
-        options.sigma, None, options.strength, options.look, options.quality
-    )
+    look = next(iter(image_filter.spec.looks), None)
+    if options.look is not None:
+        look = options.look
+    wishes = Setting(options.sigma, None, options.strength, look, options.quality)
     if options.fps is not None:
         return wishes, Pace(image_filter, options.fps)
     depth = image_filter.checked_depth(options.depth)
@@ -187,6 +190,19 @@ def _told(row: Row) -> str:
     return f"{row['target']}: {sigma}depth {row['depth']}, {row['ms']:.0f} ms{note}"
 
 
+def _told_alone(result: dict[str, Any]) -> str:
+    """Return what became of the one picture that is no folder's."""
+    (row,) = result["rows"]
+    return (
+        f"{_told(row)} ({result['bundle']}, {result['engine']} {result['precision']}"
+        f"{_told_look(result)})"
+    )
+
+
+def _told_look(result: dict[str, Any]) -> str:
+    return "" if result["look"] is None else f", look {result['look']}"
+
+
 def _summary(result: dict[str, Any]) -> str:
     rows = result["rows"]
     done = [row for row in rows if "ms" in row]
@@ -197,8 +213,8 @@ def _summary(result: dict[str, Any]) -> str:
     return (
         f"{len(done)} of {len(rows)} pictures filtered by {result['bundle']}"
         f" ({result['engine']} {result['precision']}, {_told_depth(result, done)}"
-        f"{_told_sigma(result['sigma'], done)}), {spent_ms:.0f} ms each"
-        f"{before}{failed}"
+        f"{_told_sigma(result['sigma'], done)}{_told_look(result)}), {spent_ms:.0f} ms"
+        f" each{before}{failed}"
     )
 
 
@@ -249,8 +265,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sigma",
         type=sigma_or_auto,
-        help="strength of the noise in units of 255; default"
-        f" {AUTO}, an estimate from each picture",
+        help="strength of the noise in units of 255, in the range that the bundle is"
+        f" made for (ready-made ones: 0 to 55); default {AUTO}, an estimate from each"
+        " picture",
     )
     add_wishes(parser)
     add_engine_options(parser, FORMAT_OF_ENGINE, seed=False)

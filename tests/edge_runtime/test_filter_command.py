@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from edge_runtime.pictures import (
     to_float,
     write_picture,
 )
-from tests.demo_app.hand_made_bundles import blur_bundle
+from tests.demo_app.hand_made_bundles import blur_bundle, light_bundle
 
 ENDINGS = ".bmp .jpeg .jpg .png .tif .tiff .webp"
 
@@ -85,10 +86,46 @@ def test_one_picture_is_filtered(
     actual = read_picture(target)[1:-1, 1:-1].astype(int)
     np.testing.assert_allclose(blurred(read_picture(photo)), actual, atol=1)
     output = capsys.readouterr()
-    assert output.out.startswith(
-        "1 of 1 pictures filtered by blur (litert fp32, depth 1, sigma 25), "
+    assert re.fullmatch(
+        rf"{target}: sigma 25, depth 1, \d+ ms \(blur, litert fp32\)\n", output.out
     )
     assert output.err == ""
+
+
+def test_one_picture_s_line_has_its_note(
+    blur: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was changed beside the filter is told, as it is in folders."""
+    with Image.open(photo) as picture:
+        picture.convert("CMYK").save(tmp_path / "printed.jpg")
+
+    call(blur, str(tmp_path / "printed.jpg"), str(tmp_path / "out.jpg"))
+
+    assert ", CMYK made sRGB (blur, litert fp32)\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "look"), [((), "plain"), (("--look", "bright"), "bright")]
+)
+def test_the_look_is_told(
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    look: str,
+) -> None:
+    """The first on offer is made without a word, and the line says which it is."""
+    light = str(light_bundle(tmp_path, ("plain", "bright")))
+    (tmp_path / "in").mkdir()
+    photo.rename(tmp_path / "in" / "a.png")
+
+    call(light, str(tmp_path / "in" / "a.png"), str(tmp_path / "a.png"), *words)
+    alone = capsys.readouterr().out
+    call(light, str(tmp_path / "in"), str(tmp_path / "out"), *words)
+    folder = capsys.readouterr().out
+
+    assert alone.endswith(f"(light, litert fp32, look {look})\n")
+    assert f"(litert fp32, depth 2, look {look}), " in folder
 
 
 def test_json_is_one_object_and_nothing_else(
