@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import wave
@@ -141,9 +142,9 @@ def test_progress_is_on_stderr_and_the_summary_on_stdout(
     output = capsys.readouterr()
     lines = output.out.splitlines()
     assert status == 0
-    assert ["1/4", "2/4", "3/4", "4/4"] == [
-        line.split()[0] for line in output.err.splitlines()
-    ]
+    told = output.err.splitlines()
+    assert "blur: PSNR of each picture at depth 2" == told[0]
+    assert ["1/4", "2/4", "3/4", "4/4"] == [line.split()[0] for line in told[1:]]
     assert lines[0].startswith(
         "blur (litert fp32), sigma 25 published, 4 pictures, noisy 2"
     )
@@ -161,7 +162,8 @@ def test_every_look_is_measured(
     asked = ("--data", photos, "--depth", "all", *QUICK)
 
     status = call(light, *asked, "--beside", "--plot", plot)
-    lines = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
     every = measured(capsys, light, *asked)
     one = measured(capsys, light, *asked, "--look", "glow")
 
@@ -169,6 +171,10 @@ def test_every_look_is_measured(
     assert ["light", "depth 1", "depth 2", "smooth (OpenCV)", ""] == [
         line.partition(" (litert")[0].split(":")[0] for line in lines[:5]
     ]
+    assert re.fullmatch(r"smooth \(OpenCV\): the reference, \d+ ms each", lines[3])
+    assert [
+        f"light, {look}: PSNR of each picture at depth 2" for look in ("smooth", "glow")
+    ] == [line for line in output.err.splitlines() if "PSNR" in line]
     assert lines[5].startswith("light (litert fp32), glow, 4 pictures, untouched ")
     assert [("smooth", 1), ("smooth", 2), ("glow", 1), ("glow", 2)] == [
         (row["look"], row["depth"]) for row in every["rows"]
@@ -308,6 +314,18 @@ def test_a_list_and_links_are_data_too(
         row["path"] for row in by_list["rows"]
     ]
     assert by_link["n_pictures"] == 1
+
+
+def test_a_list_says_what_its_paths_are_relative_to(
+    blur: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture that the list names and that is not there is named whole."""
+    (photos / "list.txt").write_text("none.png\n")
+
+    assert (
+        f"{photos}/list.txt:1: no such picture: {photos}/none.png; a list's paths are"
+        " relative to its own folder"
+    ) == refused(capsys, blur, "--data", photos / "list.txt", *QUICK)
 
 
 def test_odd_sizes_are_kept(

@@ -129,19 +129,23 @@ def _pictures(
     problem, photos = _problem(subject, work, options, look)
     data = data_folder() / photos if options.data is None else options.data
     depth = work.depths[-1] if options.depth is None else options.depth
+    depths = work.depths if depth == ALL_DEPTHS else (depth,)
+    peers = problem.peers() if options.beside else ()
+    if options.beside and not peers:
+        _say(
+            f"--beside: knows nothing else for {subject.name}; bicubic is measured in"
+            " any case"
+        )
     # Peers get the threads that the network gets.
     peers_run = opencv_threads(options.threads) if options.beside else nullcontext()
     pictures = list_clean(data, where)
     if options.plot is not None:
         _check_no_input(options.plot, [data, *pictures])
+    if len(depths) > 1 or look is not None:
+        of_look = "" if look is None else f", {look}"
+        _say(f"{subject.name}{of_look}: PSNR of each picture at depth {depths[-1]}")
     with peers_run:
-        found = evaluate_pictures(
-            work,
-            pictures,
-            work.depths if depth == ALL_DEPTHS else (depth,),
-            problem,
-            problem.peers() if options.beside else (),
-        )
+        found = evaluate_pictures(work, pictures, depths, problem, peers)
     return {
         **subject.conditions,
         "depth": work.depths[-1] if depth == ALL_DEPTHS else depth,
@@ -149,6 +153,10 @@ def _pictures(
         **problem.conditions,
         **found,
     }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _check_plot(path: Path) -> None:
@@ -186,7 +194,28 @@ def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
 
     rows = [row for result in results for row in _with_look(result)]
     beside = [row for result in results for row in result.get("beside", ())]
-    draw_quality(results[0]["bundle"], rows, beside, path)
+    draw_quality(results[0]["bundle"], rows, beside, path, _title(results[0]))
+
+
+def _title(result: dict[str, Any]) -> str:
+    """Return what the points of a plot have in common."""
+    threads = result["threads"]
+    width = "1 thread" if threads == 1 else f"{threads} threads"
+    return (
+        f"{result['bundle']}: {Path(result['data']).name}, {result['n_pictures']}"
+        f" pictures{_problem_text(result)}; {result['engine']} {result['precision']},"
+        f" {width}"
+    )
+
+
+def _problem_text(result: dict[str, Any]) -> str:
+    """Return what the pictures of a plot were made of, looks being named in it."""
+    if "sigma" in result:
+        blind = ", sigma estimated" if result["blind"] else ""
+        return f", sigma {result['sigma']:g} {result['protocol']}{blind}"
+    if "exposure" in result:
+        return f", {result['exposure']}"
+    return "" if "look" in result else ", half the size, PSNR of Y"
 
 
 def _per_depth(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -284,13 +313,23 @@ def list_clean(data: Path, where: Sequence[tuple[str, str]]) -> list[Path]:
                 f"{data}: is no table, --where needs one ({TABLE_ENDING} with a column"
                 " path)"
             )
-        return list_pictures(data)
+        return _listed(data)
     rows = read_rows(data, ("path",), where)
     if not rows:
         asked = " ".join(f"{column}={value}" for column, value in where)
         raise DataError(f"{data}: no row with {asked}")
     check_files(data, rows)
     return [data.parent / row["path"] for row in rows]
+
+
+def _listed(data: Path) -> list[Path]:
+    try:
+        return list_pictures(data)
+    except DataError as error:
+        if not data.is_file():
+            raise
+        hint = "a list's paths are relative to its own folder"
+        raise DataError(f"{error}; {hint}") from error
 
 
 def _condition(text: str) -> tuple[str, str]:
@@ -343,7 +382,10 @@ def _summary(result: dict[str, Any]) -> list[str]:
         before = f"bicubic {_decibel(result['bicubic_psnr_db'])}"
     lines = [f"{on}), {done}, {result['n_pictures']} pictures, {before}"]
     lines += [f"depth {row['depth']}: {_quality(row)}" for row in _per_depth(result)]
-    lines += [f"{row['name']}: {_quality(row)}" for row in result.get("beside", ())]
+    for row in result.get("beside", ()):
+        is_reference = "look" in result and row["psnr_db"] is None
+        found = f"the reference, {row['ms']:.0f} ms each"
+        lines.append(f"{row['name']}: {found if is_reference else _quality(row)}")
     return lines
 
 
@@ -407,8 +449,8 @@ def _parser() -> argparse.ArgumentParser:
         const=True,
         help="measure what others do to the same pictures, too: scikit-image's and"
         " OpenCV's non-local means; histogram equalization, automatic gain and the best"
-        " gamma; OpenCV's operators; and BM3D, if bm3d is installed (extra"
-        " compare)",
+        " gamma; OpenCV's operators; and BM3D, if bm3d is installed (extra compare)."
+        " Bicubic enlarging is measured in any case",
     )
     parser.add_argument(
         "--plot",
