@@ -109,7 +109,7 @@ $(VENV)/.engines: $(DEFINED_BY) | $(VENV)/.demo
 $(VENV)/.test: $(DEFINED_BY) | $(BIN)/python
 	@echo "Installing everything that the tests need (some minutes) ..."
 	$(INSTALL) "$$(grep '^torch==' constraints.txt)" \
-	    -e '.[train,export,demo,live,evaluate,test]'
+	    -e '.[train,export,demo,live,listen,evaluate,test]'
 	touch $@ $(VENV)/.demo $(VENV)/.engines
 
 # An environment of its own: tflite-runtime needs numpy 1, and has wheels for Python

@@ -39,6 +39,12 @@ VERBS = {
     "live": Verb(
         "edge_runtime.commands.live:run", "filter a camera, a video or a stream live"
     ),
+    "listen": Verb(
+        "edge_runtime.commands.listen:run", "turn a microphone into text as one speaks"
+    ),
+    "write": Verb(
+        "edge_runtime.commands.write:run", "continue a text with the language model"
+    ),
     "transcribe": Verb(
         "edge_runtime.commands.transcribe:run", "turn recordings into text"
     ),
@@ -68,12 +74,14 @@ EXTRA_OF_PACKAGE = {
     "matplotlib": "train",
     "safetensors": "train",
     "skimage": "evaluate",
+    "sounddevice": "listen",
     "soundfile": "evaluate",
     "tensorboard": "train",
     "tensorflow": "tensorflow",
     "tflite_runtime": "tflite-runtime",
     "torch": "train",
     "torchao": "export",
+    "wyoming": "listen",
     "uvicorn": "demo",
     "websockets": "demo",
 }

@@ -1,9 +1,11 @@
 """Websocket /transcribe: sound in small pieces in, the runtime's events out.
 
 The client sends a greeting as JSON text, sound as binary messages, and the text "end".
-The server sends {"kind": "ready"}, then each event of the transcriber as
-{"kind": "partial" or "final", "text", "audio_s", "compute_ms"}, and closes after the
-final one. Whatever goes wrong is {"kind": "error", "message"}, then a close with 1008.
+The server sends {"kind": "ready"}, then each event of the transcriber: "kind", which is
+"partial" or "final", "text" of the utterance, "start_s" where it begins, "audio_s" of
+sound that was heard, "compute_ms", and of a final one its "words". It closes after the
+final one that answers "end". Whatever goes wrong is {"kind": "error", "message"}, then
+a close with 1008.
 """
 
 from __future__ import annotations

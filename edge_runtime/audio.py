@@ -1,8 +1,16 @@
-"""Audio files, read in blocks: WAV by the standard library, the rest by soundfile."""
+"""Audio files, read in blocks.
+
+WAV by the standard library; FLAC, Ogg, Opus and MP3 by soundfile; whatever it does not
+know, sound of videos too, by the program ffmpeg.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
+import tempfile
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +28,11 @@ from edge_runtime.native_log import MPG123_LINE, silenced
 
 BLOCK_SAMPLES = 4096
 """Samples per channel that are read at once."""
-WAV_PCM = 1
+FFMPEG = "ffmpeg"
+FFMPEG_RATE_HZ = 48_000
+"""What it is asked for, whatever a file has."""
+_PLACE_IN_FFMPEG = re.compile(r"\[[^\]]*\] ")
+"""Which of its parts speaks, and at which address."""
 WAV_UNKNOWN_BYTES = 0xFFFF_FFFF
 """Length that a WAV header gives when it was written into a pipe."""
 
@@ -33,6 +45,8 @@ class Audio:
     blocks: Iterator[NDArray[np.float32]]
     """Blocks of at most BLOCK_SAMPLES samples, (S,), mono, in ±1 or a little beyond as
     `check_samples` says."""
+    duration_s: float | None
+    """As the file says it; None where it does not."""
 
 
 @contextmanager
@@ -46,17 +60,38 @@ def open_audio(path: Path) -> Iterator[Audio]:
     if _is_pcm_wav(path):
         with wave.open(str(path), "rb") as file:
             blocks = _wav_blocks(path, file)
-            yield Audio(file.getframerate(), _never_empty(path, blocks))
-    else:
-        with _open_soundfile(path) as file:
-            blocks = _soundfile_blocks(path, file)
-            yield Audio(file.samplerate, _never_empty(path, blocks))
+            rate_hz, n_said = file.getframerate(), _frames_said(file)
+            duration_s = None if n_said is None else n_said / rate_hz
+            yield Audio(rate_hz, _never_empty(path, blocks), duration_s)
+        return
+    opened = _open_soundfile(path)
+    if opened is None:
+        with _open_ffmpeg(path) as blocks:
+            yield Audio(FFMPEG_RATE_HZ, _never_empty(path, blocks), None)
+        return
+    with opened as file:
+        blocks = _soundfile_blocks(path, file)
+        duration_s = file.frames / file.samplerate
+        yield Audio(file.samplerate, _never_empty(path, blocks), duration_s)
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.float32], int]:
     """Return a file's samples, (S,), and rate in Hz; raises as `open_audio` does."""
     with open_audio(path) as audio:
         return np.concatenate(list(audio.blocks)), audio.sample_rate_hz
+
+
+def write_opus(path: Path, samples: NDArray[np.float32], sample_rate_hz: int) -> None:
+    """Write samples, (S,) in ±1, as an Ogg file with Opus inside.
+
+    `sample_rate_hz` is one that Opus knows: 8, 12, 16, 24 or 48 kHz. Raises
+    SettingError if soundfile is not installed.
+    """
+    try:
+        import soundfile
+    except ImportError as error:
+        raise missing_package("soundfile", "evaluate") from error
+    soundfile.write(path, samples, sample_rate_hz, format="OGG", subtype="OPUS")
 
 
 def pcm_to_float(data: bytes, sample_bytes: int) -> NDArray[np.float32]:
@@ -99,9 +134,16 @@ def _wav_blocks(path: Path, file: wave.Wave_read) -> Iterator[NDArray[np.float32
         samples = pcm_to_float(data[:whole], file.getsampwidth())
         n_read += whole // n_frame_bytes
         yield _mono(samples.reshape(-1, n_channels))
-    n_said = file.getnframes()
-    if n_said != WAV_UNKNOWN_BYTES // n_frame_bytes:
+    n_said = _frames_said(file)
+    if n_said is not None:
         _check_whole(path, n_read, n_said)
+
+
+def _frames_said(file: wave.Wave_read) -> int | None:
+    """Return how many samples the header promises; None if it was written too early."""
+    n_frame_bytes = file.getnchannels() * file.getsampwidth()
+    n_said = file.getnframes()
+    return None if n_said == WAV_UNKNOWN_BYTES // n_frame_bytes else n_said
 
 
 def _soundfile_blocks(path: Path, file: Any) -> Iterator[NDArray[np.float32]]:
@@ -126,9 +168,13 @@ def _read_soundfile(file: Any) -> NDArray[np.float32]:
 
 
 def _open_soundfile(path: Path) -> Any:
+    """Return the file; None where it is to be tried with ffmpeg, which is there."""
+    has_ffmpeg = shutil.which(FFMPEG) is not None
     try:
         import soundfile
     except ImportError as error:
+        if has_ffmpeg:
+            return None
         raise AudioError(
             f"{path}: no PCM WAV file; for other formats:"
             f" {missing_package('soundfile', 'evaluate')}"
@@ -137,12 +183,58 @@ def _open_soundfile(path: Path) -> Any:
         with silenced(MPG123_LINE):
             return soundfile.SoundFile(str(path))
     except (soundfile.LibsndfileError, TypeError) as error:
+        if has_ffmpeg:
+            return None
         # Its own reason misleads: to libsndfile, a damaged MP3 "does not exist". The
         # TypeError is for raw samples, of which nobody knows rate and channels.
-        raise AudioError(
-            f"{path}: not audio that can be read, or damaged; expected WAV, FLAC, Ogg,"
-            " Opus or MP3"
-        ) from error
+        raise _no_audio(path) from error
+
+
+@contextmanager
+def _open_ffmpeg(path: Path) -> Iterator[Iterator[NDArray[np.float32]]]:
+    """Yield the blocks that ffmpeg makes of a file; it ends with the context."""
+    command = [
+        # Without the list, a file that is a playlist would have it fetch others.
+        FFMPEG, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe",
+        "-i", f"file:{path}", "-map", "0:a:0", "-ac", "1", "-ar", str(FFMPEG_RATE_HZ),
+        "-f", "f32le", "-",
+    ]  # fmt: skip
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            yield _ffmpeg_blocks(path, process, log)
+        finally:
+            process.kill()
+
+
+def _ffmpeg_blocks(
+    path: Path, process: subprocess.Popen[bytes], log: Any
+) -> Iterator[NDArray[np.float32]]:
+    assert process.stdout is not None
+    n_bytes = BLOCK_SAMPLES * np.dtype(np.float32).itemsize
+    n_read = 0
+    while data := process.stdout.read(n_bytes):
+        block = np.frombuffer(data, "<f4").astype(np.float32)
+        check_samples(f"{path}: samples", block)
+        n_read += len(block)
+        yield block
+    status = process.wait()
+    log.seek(0)
+    said = log.read().decode(errors="replace").strip().splitlines()
+    if not n_read:
+        raise _no_audio(path)
+    if status or said:
+        reason = _PLACE_IN_FFMPEG.sub("", said[0]) if said else f"status {status}"
+        raise AudioError(f"{path}: damaged after {n_read} samples: ffmpeg: {reason}")
+
+
+def _no_audio(path: Path) -> AudioError:
+    return AudioError(
+        f"{path}: not audio that can be read, or damaged; expected WAV, FLAC, Ogg, Opus"
+        " or MP3, or, with ffmpeg installed, another format"
+    )
 
 
 def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:

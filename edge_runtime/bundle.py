@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_runtime.bundle_check import (
     check_fingerprint,
+    check_language,
     check_names,
     check_picture,
     check_speech,
@@ -19,6 +20,7 @@ from edge_runtime.bundle_check import (
 from edge_runtime.bundle_parts import (
     TASKS,
     Fingerprint,
+    LanguageSpec,
     Licence,
     ListedFile,
     Metric,
@@ -35,6 +37,7 @@ from edge_runtime.bundle_reader import (
     read_depths,
     read_file,
     read_fingerprint,
+    read_language,
     read_licence,
     read_metric,
     read_name,
@@ -98,6 +101,9 @@ class Bundle:
 
     speech: SpeechSpec | None
     """Not None for the task "speech"."""
+
+    language: LanguageSpec | None
+    """Not None for the task "language"."""
 
     fingerprint: tuple[Fingerprint, ...]
     licence: Licence
@@ -184,6 +190,7 @@ def _read_bundle(root: Field, folder: Path) -> Bundle:
         "states",
         "picture",
         "speech",
+        "language",
         "fingerprint",
         "licence",
         "training_data",
@@ -204,6 +211,7 @@ def _read_bundle(root: Field, folder: Path) -> Bundle:
         states=fields["states"].list_of(read_state),
         picture=fields["picture"].or_null(read_picture),
         speech=fields["speech"].or_null(read_speech),
+        language=fields["language"].or_null(read_language),
         fingerprint=fields["fingerprint"].list_of(read_fingerprint, at_least=1),
         licence=read_licence(fields["licence"]),
         training_data=read_texts(fields["training_data"]),
@@ -227,7 +235,11 @@ def _check_parts(bundle: Bundle, file: str) -> None:
     check_fingerprint(file, bundle.fingerprint, bundle.models)
     check_states(file, bundle.states)
     check_loops(file, bundle.models)
-    given = {"picture": bundle.picture, "speech": bundle.speech}
+    given = {
+        "picture": bundle.picture,
+        "speech": bundle.speech,
+        "language": bundle.language,
+    }
     for task, spec in given.items():
         if (spec is not None) != (task == bundle.task):
             raise refusal(
@@ -252,6 +264,8 @@ def _check_parts(bundle: Bundle, file: str) -> None:
         raise refusal(file, "depths", "given", expected)
     if bundle.speech is not None:
         check_speech(file, bundle.models, bundle.states, bundle.speech)
+    if bundle.language is not None:
+        check_language(file, bundle.models, bundle.states, bundle.language)
 
 
 def _check_folder(bundle: Bundle, shown: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from edge_runtime.bundle_parts import (
     Fingerprint,
+    LanguageSpec,
     ListedFile,
     ModelFile,
     PictureSpec,
@@ -23,9 +24,11 @@ T = TypeVar("T")
 PICTURE_LAYOUT = "BYXC"
 """Rows, columns, channels: as decoders give pictures and cameras frames."""
 
-SPEECH_SIGNATURE = "step"
+STEP = "step"
+"""The entry point of speech and language."""
 CARD = "CARD.md"
 _CHANNELS = 3
+_NOT_STATES = ("features", "logits", "words", "log_probabilities")
 
 Kind = tuple[str, tuple[int, ...]]
 """Type and shape of a tensor."""
@@ -161,38 +164,62 @@ def check_speech(
     speech: SpeechSpec,
 ) -> None:
     """Refuse speech models whose step does not fit the constants and the states."""
+    features = (1, speech.chunk_frames, speech.n_mels)
+    logits = (1, speech.logits_per_chunk, len(speech.alphabet))
+    _check_steps(
+        file,
+        models,
+        states,
+        ("features", ("float32", features)),
+        ("logits", ("float32", logits)),
+    )
+
+
+def check_language(
+    file: str,
+    models: Sequence[ModelFile],
+    states: Sequence[StateSpec],
+    language: LanguageSpec,
+) -> None:
+    """Refuse language models whose step does not fit the words and the states."""
+    n = language.n_histories
+    _check_steps(
+        file,
+        models,
+        states,
+        ("words", ("int32", (n,))),
+        ("log_probabilities", ("float32", (n, len(language.words)))),
+    )
+
+
+def _check_steps(
+    file: str,
+    models: Sequence[ModelFile],
+    states: Sequence[StateSpec],
+    given: tuple[str, Kind],
+    found: tuple[str, Kind],
+) -> None:
+    """Refuse models that are not one step, from `given` and states to `found`."""
     for place, model in _placed("models", models):
-        found = [(signature.name, signature.depth) for signature in calls(model)]
-        if found != [(SPEECH_SIGNATURE, None)]:
+        there = [(signature.name, signature.depth) for signature in calls(model)]
+        if there != [(STEP, None)]:
             raise refusal(
                 file,
                 f"{place}.signatures",
-                _listed(f"{name} (depth {depth})" for name, depth in found),
-                f"{SPEECH_SIGNATURE} (depth null) alone",
+                _listed(f"{name} (depth {depth})" for name, depth in there),
+                f"{STEP} (depth null) alone",
             )
-        _check_step(file, f"{place}.signatures[0]", model.signatures[0], states, speech)
-
-
-def _check_step(
-    file: str,
-    place: str,
-    step: Signature,
-    states: Sequence[StateSpec],
-    speech: SpeechSpec,
-) -> None:
-    features = (1, speech.chunk_frames, speech.n_mels)
-    logits = (1, speech.logits_per_chunk, len(speech.alphabet))
-    inputs = [("features", features), *((s.input, s.shape) for s in states)]
-    outputs = [("logits", logits), *((s.output, s.shape) for s in states)]
-    for side, tensors, expected in (
-        ("inputs", step.inputs, inputs),
-        ("outputs", step.outputs, outputs),
-    ):
-        below = f"{place}.{side}"
-        _check_tensor_names(file, below, tensors, *(name for name, _ in expected))
-        for at, tensor in _placed(below, tensors):
-            kind = ("float32", dict(expected)[tensor.name])
-            _check_tensor(file, at, tensor, kind)
+        step = model.signatures[0]
+        for side, tensors, main, carried in (
+            ("inputs", step.inputs, given, [s.input for s in states]),
+            ("outputs", step.outputs, found, [s.output for s in states]),
+        ):
+            shapes = [("float32", state.shape) for state in states]
+            expected = dict([main, *zip(carried, shapes, strict=True)])
+            below = f"{place}.signatures[0].{side}"
+            _check_tensor_names(file, below, tensors, *expected)
+            for at, tensor in _placed(below, tensors):
+                _check_tensor(file, at, tensor, expected[tensor.name])
 
 
 def check_states(file: str, states: Sequence[StateSpec]) -> None:
@@ -202,7 +229,7 @@ def check_states(file: str, states: Sequence[StateSpec]) -> None:
         ("output", [state.output for state in states]),
     ):
         for index, name in enumerate(names):
-            if name in names[:index] or name in ("features", "logits"):
+            if name in names[:index] or name in _NOT_STATES:
                 raise refusal(
                     file,
                     f"states[{index}].{side}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TASKS = ("picture", "speech", "model")
+TASKS = ("picture", "speech", "language", "model")
 """The last is a model of the user's own, about whose tensors nothing is known."""
 ENDINGS = {"tflite": ".tflite", "pte": ".pte"}
 """Model format to the ending of its files."""
@@ -313,6 +313,23 @@ class SpeechSpec:
 
     logits_per_chunk: int
     """Frames of logits that one step gives."""
+
+
+@dataclass(frozen=True)
+class LanguageSpec:
+    """The words of a language model."""
+
+    words: tuple[str, ...]
+    """What each of its numbers stands for."""
+
+    end: int
+    """The word that stands before a text and behind it."""
+
+    unknown: int
+    """The word that stands for all others."""
+
+    n_histories: int
+    """Texts that one step takes a word further."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from edge_runtime.bundle_parts import (
     DTYPE_BYTES,
     Fingerprint,
     Interval,
+    LanguageSpec,
     Licence,
     ListedFile,
     Metric,
@@ -192,6 +193,25 @@ def read_speech(field: Field) -> SpeechSpec:
         logits_per_chunk=fields["logits_per_chunk"].positive(),
     )
     _check_speech(spec, fields)
+    return spec
+
+
+def read_language(field: Field) -> LanguageSpec:
+    """Return the words of a language model."""
+    fields = field.object("words", "end", "unknown", "n_histories")
+    spec = LanguageSpec(
+        words=fields["words"].list_of(Field.text, at_least=3),
+        end=fields["end"].whole(),
+        unknown=fields["unknown"].whole(),
+        n_histories=fields["n_histories"].positive(),
+    )
+    if len(set(spec.words)) < len(spec.words):
+        fields["words"].refuse("different words")
+    for name, place in (("end", spec.end), ("unknown", spec.unknown)):
+        if place >= len(spec.words):
+            fields[name].refuse(f"less than {len(spec.words)}, the number of words")
+    if spec.end == spec.unknown:
+        fields["unknown"].refuse(f"another word than end = {spec.end}")
     return spec
 
 

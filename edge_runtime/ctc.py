@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.speech.words import Word
+
 
 class GreedyDecoder:
     """Grows a text from logits that arrive in blocks of any length."""
@@ -16,18 +18,48 @@ class GreedyDecoder:
         self._blank = blank
         self._last = blank
         self._symbols: list[str] = []
+        self._steps: list[int] = []
+        self._chances: list[float] = []
+        self._n_steps = 0
 
     def feed(self, logits: NDArray[np.float32]) -> None:
         """Take the logits, (T, V), of the next steps; ties go to the first symbol."""
-        for best in np.argmax(logits, axis=1).tolist():
+        wide = np.exp(logits - logits.max(axis=1, keepdims=True))
+        chances = 1.0 / wide.sum(axis=1)  # of each step's best symbol
+        for best, chance in zip(
+            np.argmax(logits, axis=1).tolist(), chances.tolist(), strict=True
+        ):
             if best != self._last and best != self._blank:
                 self._symbols.append(self._alphabet[best])
+                self._steps.append(self._n_steps)
+                self._chances.append(chance)
             self._last = best
+            self._n_steps += 1
 
     @property
     def text(self) -> str:
         """The text so far, words apart by one space, without spaces at its ends."""
         return " ".join("".join(self._symbols).split())
+
+    def words(self, *, whole: bool) -> list[Word]:
+        """Return the words so far, the last of which may be cut where not `whole`."""
+        words: list[Word] = []
+        letters: list[int] = []
+        for place, symbol in enumerate([*self._symbols, " "]):
+            if symbol != " ":
+                letters.append(place)
+            elif letters:
+                chances = [self._chances[letter] for letter in letters]
+                words.append(
+                    Word(
+                        "".join(self._symbols[letter] for letter in letters),
+                        self._steps[letters[0]],
+                        self._steps[letters[-1]] + 1,
+                        float(np.exp(np.mean(np.log(chances)))),
+                    )
+                )
+                letters = []
+        return words
 
     def finish(self) -> str:
         """Return the text of the whole recording."""

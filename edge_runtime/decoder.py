@@ -1,25 +1,77 @@
-"""From logits to text, by the bundle's alphabet and, where it has one, vocabulary."""
+"""From logits to words: greedily, by a closed vocabulary, a grammar, or a search."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle_parts import SpeechSpec
 from edge_runtime.ctc import GreedyDecoder
-from edge_runtime.vocabulary import VocabularyDecoder
+from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
+from edge_runtime.speech.grammar import Grammar, word_loop
+from edge_runtime.speech.language_model import LanguageModel
+from edge_runtime.speech.viterbi import GrammarDecoder, SpelledGrammar
+from edge_runtime.speech.words import Word
 
-Decoder = GreedyDecoder | VocabularyDecoder
+
+class Decoder(Protocol):
+    """Grows the text of an utterance from logits that arrive in blocks."""
+
+    def feed(self, logits: NDArray[np.float32]) -> None:
+        """Take the logits, (T, V), of the next steps."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The text so far; later steps may change it."""
+        ...
+
+    def words(self, *, whole: bool) -> list[Word]:
+        """Return the words so far; `whole` says that no more will come."""
+        ...
+
+    def finish(self) -> str:
+        """Return the text of the whole utterance."""
+        ...
 
 
-def make_decoder(
-    alphabet: Sequence[str], blank: int, vocabulary: Sequence[str]
-) -> Decoder:
-    """Return a greedy decoder, or one of known words alone where they are given."""
+@dataclass(frozen=True)
+class Decoding:
+    """How logits become words: without these, greedily or by the bundle's words."""
+
+    grammar: Grammar | None = None
+    """Sentences that are expected; a final event has its intent."""
+    language_model: LanguageModel | None = None
+    """What a search over its words asks."""
+    beam: BeamSettings = field(default_factory=BeamSettings)
+
+    def maker(self, spec: SpeechSpec) -> Callable[[], Decoder]:
+        """Return what makes a decoder for each utterance.
+
+        Raises GrammarError for words that the bundle's alphabet cannot spell.
+        """
+        alphabet, blank = spec.alphabet, spec.blank
+        if self.grammar is not None:
+            graph = SpelledGrammar(alphabet, blank, self.grammar)
+            return lambda: GrammarDecoder(graph)
+        if self.language_model is not None:
+            lexicon = Lexicon(alphabet, blank, self.language_model, self.beam)
+            return lambda: BeamDecoder(lexicon)
+        return decoder_maker(alphabet, blank, spec.vocabulary)
+
+
+def decoder_maker(
+    alphabet: Sequence[str], blank: int, vocabulary: Sequence[str] = ()
+) -> Callable[[], GreedyDecoder | GrammarDecoder]:
+    """Return what makes greedy decoders, or those of known words where there are."""
     if vocabulary:
-        return VocabularyDecoder(alphabet, blank, vocabulary)
-    return GreedyDecoder(alphabet, blank)
+        graph = SpelledGrammar(alphabet, blank, word_loop(vocabulary))
+        return lambda: GrammarDecoder(graph)
+    return lambda: GreedyDecoder(alphabet, blank)
 
 
 def whole_text(
@@ -29,6 +81,6 @@ def whole_text(
     vocabulary: Sequence[str] = (),
 ) -> str:
     """Return the text of all logits, (T, V), of an utterance."""
-    decoder = make_decoder(alphabet, blank, vocabulary)
+    decoder = decoder_maker(alphabet, blank, vocabulary)()
     decoder.feed(logits)
     return decoder.finish()

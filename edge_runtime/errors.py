@@ -5,6 +5,7 @@ TiedgeError            anything a user can cause; printed as one line, exit stat
 ├── EngineError        an engine that is missing, or that refused a model or a call
 ├── PictureError       a picture that cannot be read, or written
 ├── VideoError         a camera, video or stream that cannot be read, or written
+├── GrammarError       a grammar that cannot be read or understood
 ├── AudioError         audio that cannot be read, or lies outside the supported range
 ├── DataError          a data folder, list or table that does not hold what it should
 ├── SettingError       an option, recipe setting or environment variable
@@ -35,6 +36,10 @@ class PictureError(TiedgeError):
 
 class VideoError(TiedgeError):
     """A camera, video or stream cannot be read or written."""
+
+
+class GrammarError(TiedgeError):
+    """A grammar cannot be read, or is none."""
 
 
 class AudioError(TiedgeError):

@@ -11,8 +11,9 @@ import torch
 
 from edge_runtime.bundle_parts import SharedWeight
 from export.sharing_report import SharingReport
+from training.language import LanguageStep
 from training.report import sharing_report
-from training.trained import Trained, TrainedRepeated, open_checkpoint
+from training.trained import Trained, TrainedLanguage, TrainedRepeated, open_checkpoint
 from training.transcriber import TranscriberStep
 
 SIDE_PX = 8
@@ -74,5 +75,9 @@ def _entry_points(
             f"depth_{depth}": partial(network.at_depth, picture, *told, depth=depth)
             for depth in trained.recipe.depths
         }
-    step = TranscriberStep(trained.network, trained.recipe.chunk_frames)
+    step: TranscriberStep | LanguageStep
+    if isinstance(trained, TrainedLanguage):
+        step = LanguageStep(trained.network, 1)
+    else:
+        step = TranscriberStep(trained.network, trained.recipe.chunk_frames)
     return {"step": partial(step, *step.example_inputs())}

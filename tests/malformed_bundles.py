@@ -118,7 +118,7 @@ FIELDS = [
         (*MODEL, "parity", 0, "relative_error"), -1e-7, "-1e-07", "a number ≥ 0"
     ),
     # Choices.
-    _wrong_field(("task",), "video", '"video"', "one of picture speech model"),
+    _wrong_field(("task",), "video", '"video"', "one of picture speech language model"),
     _wrong_field(("format",), "zip", '"zip"', "one of tiedge bundle"),
     _wrong_field((*MODEL, "format"), "onnx", '"onnx"', "one of tflite pte"),
     _wrong_field(

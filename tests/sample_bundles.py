@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,7 @@ def _manifest(task: str, models: list[Json], **changes: Any) -> Json:
         "states": [],
         "picture": None,
         "speech": None,
+        "language": None,
         "fingerprint": [
             {
                 "name": "body.block.0.weight",
@@ -259,6 +260,42 @@ def speech_manifest() -> Json:
             "feature_scale": 0.3,
             "chunk_frames": 12,
             "logits_per_chunk": 4,
+        },
+    )
+
+
+def language_manifest(words: Sequence[str], n_histories: int) -> Json:
+    """Return a language model's; its ends and unknown words come first."""
+    n, state = n_histories, (n_histories, 1)
+    step = {
+        "name": "step",
+        "depth": None,
+        "inputs": [
+            tensor("words", (n,), "B", dtype="int32"),
+            tensor("gru", state, "BH"),
+        ],
+        "outputs": [
+            tensor("log_probabilities", (n, len(words)), "BV"),
+            tensor("next_gru", state, "BH"),
+        ],
+    }
+    return _manifest(
+        "language",
+        [model("sample.tflite", [step])],
+        states=[
+            {
+                "input": "gru",
+                "output": "next_gru",
+                "shape": list(state),
+                "dtype": "float32",
+                "reset": 0.0,
+            }
+        ],
+        language={
+            "words": list(words),
+            "end": 0,
+            "unknown": 1,
+            "n_histories": n_histories,
         },
     )
 

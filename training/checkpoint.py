@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,11 +39,15 @@ def save_weights(
     step: int,
     metrics: dict[str, float],
     origin: dict[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> None:
     """Write the weights and the record of how they came about, each atomically.
 
     `origin` says which checkpoint the run started from; None for fresh weights.
+    `files` are texts that belong to the weights, by file name.
     """
+    for file_name, text in (files or {}).items():
+        write_text(folder / file_name, text)
     with replacing(folder / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(save({k: v.contiguous() for k, v in weights.items()}))
     record = {

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.commands.transcribe import transcribe_file
+from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
+from edge_runtime.speech.recording import transcribe_file
 from training.metrics import letter_errors, word_errors
 from training.speech import normalize_text, read_table
 
@@ -54,6 +55,8 @@ def evaluate_speech(
     }
 
 
-def bundle_reader(bundle: Bundle, engine: Engine) -> Reader:
+def bundle_reader(
+    bundle: Bundle, engine: Engine, decoding: Decoding | None = None
+) -> Reader:
     """Return the reader that streams a file through an engine, as a device does."""
-    return lambda path: transcribe_file(bundle, engine, path).text
+    return lambda path: transcribe_file(bundle, engine, path, decoding).text

@@ -130,7 +130,16 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
                 if is_best:
                     progress = replace(progress, best_score=score, best_step=done)
                 if is_best or recipe.keep == "last":
-                    save_weights(output, name, recipe, weights, done, metrics, origin)
+                    save_weights(
+                        output,
+                        name,
+                        recipe,
+                        weights,
+                        done,
+                        metrics,
+                        origin,
+                        task.files(),
+                    )
                 progress = replace(progress, step=done)
                 save_state(output, network, average, optimizers, progress)
                 log.row(done, mean_loss, rate, time.monotonic() - clock, metrics)

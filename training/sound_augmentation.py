@@ -9,13 +9,15 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge_runtime.front_end import FrontEnd
+from edge_runtime.front_end import POWER_FLOOR, FrontEnd
 from edge_runtime.resample import resample
 
 OVERSAMPLING = 4
 """Clips are held at this many times their rate; between those samples a straight line
 is a good interpolation (images 40 dB down at 2 kHz)."""
 PCM_PEAK = 32767.0
+LEVEL_DB = (-15.0, 6.0)
+"""Change of loudness where there are features alone."""
 WARPS = tuple(float(warp) for warp in np.linspace(0.86, 1.16, 11))
 
 
@@ -101,6 +103,28 @@ def distorted_features(
     features = front_end.normalize(power * _response(front_end.n_mels, how, rng))
     _mask(features, how, rng)
     return features
+
+
+def redistorted(
+    features: NDArray[np.float32],
+    front_end: FrontEnd,
+    how: Augmentation,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return features, (T', M), of features, (T, M), with what needs no sound changed.
+
+    That is tempo, level and response, drawn by `rng`: much cheaper than
+    `distorted_features`, but without noise, rooms and formants.
+    """
+    tempo = rng.uniform(*how.tempo) if rng.random() < 0.6 else 1.0
+    n_frames = int((len(features) - 1) / tempo) + 1
+    kept = features[(np.arange(n_frames) * tempo).astype(int)]
+    level = kept / front_end.feature_scale + front_end.feature_mean
+    power = np.maximum(np.exp(level) - POWER_FLOOR, 0.0)
+    gain = 10.0 ** (rng.uniform(*LEVEL_DB) / 10.0)
+    found = front_end.normalize(power * _response(front_end.n_mels, how, rng) * gain)
+    _mask(found, how, rng)
+    return found
 
 
 def _in_room(

@@ -185,7 +185,7 @@ def _checkpoint_work(folder: Path) -> PictureWork | Reader:
     from edge_runtime.front_end import FrontEnd
     from training.network_reader import network_reader
     from training.network_restorer import network_restorer
-    from training.trained import TrainedRepeated, open_checkpoint
+    from training.trained import TrainedLanguage, TrainedRepeated, open_checkpoint
 
     trained = open_checkpoint(folder)
     if isinstance(trained, TrainedRepeated):
@@ -202,4 +202,9 @@ def _checkpoint_work(folder: Path) -> PictureWork | Reader:
             else None,
             tuple(LOOKS) if isinstance(recipe, LooksRecipe) else (),
         )
-    return network_reader(trained.network, FrontEnd(), trained.recipe.vocabulary)
+    if isinstance(trained, TrainedLanguage):
+        raise SettingError(
+            f"{folder}: is a language model; its log has the perplexities of held-out"
+            " texts"
+        )
+    return network_reader(trained.network, FrontEnd(), trained.vocabulary)

@@ -1,4 +1,4 @@
-"""Speech made by espeak-ng and flite: many voices, kept in a cache."""
+"""Speech made by espeak-ng, flite and festival: many voices, kept in a cache."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from edge_runtime.resample import resample
 
 ESPEAK = "espeak-ng"
 FLITE = "flite"
+FESTIVAL = "text2wave"
+"""festival's own program for files."""
 ACCENTS = (
     "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan",
     "en-gb-x-gbcwmd", "en-029", "en-us-nyc",
@@ -48,9 +50,12 @@ FLITE_VOICES = {
 }
 """flite's voices, made of the recordings of four people: kal of units, the others of
 statistics. Mean pitches in Hz that sound like a person."""
-FLITE_WORDS_PER_MINUTE = 150
-"""What the voices of flite speak when they are not stretched."""
-_WITHOUT = {ESPEAK: "synthetic=0", FLITE: "flite=0"}
+PLAIN_WORDS_PER_MINUTE = 150
+"""What the voices of flite and festival speak when they are not stretched."""
+FESTIVAL_VOICES = ("kal_diphone",)
+"""Of the same person as kal16, one of flite's."""
+PACKAGES = {ESPEAK: "espeak-ng", FLITE: "flite", FESTIVAL: "festival"}
+_WITHOUT = {ESPEAK: "synthetic=0", FLITE: "flite=0", FESTIVAL: "synthetic=0"}
 TRIM_LEVEL = 0.02
 """Of the clip's peak; quieter samples at its ends are cut off."""
 
@@ -81,15 +86,23 @@ def draw_voice(
     )
 
 
-def draw_flite_voice(rng: np.random.Generator) -> Voice:
+def draw_flite_voice(
+    rng: np.random.Generator, names: Sequence[str] = tuple(FLITE_VOICES)
+) -> Voice:
     """Return a random voice of flite."""
-    name = str(rng.choice(list(FLITE_VOICES)))
+    name = str(rng.choice(list(names)))
     return Voice(
         name,
         int(rng.integers(*SPEED_WORDS_PER_MINUTE)),
         int(rng.integers(*FLITE_VOICES[name])),
         FLITE,
     )
+
+
+def draw_festival_voice(rng: np.random.Generator) -> Voice:
+    """Return a random voice of festival."""
+    name = str(rng.choice(FESTIVAL_VOICES))
+    return Voice(name, int(rng.integers(*SPEED_WORDS_PER_MINUTE)), 0, FESTIVAL)
 
 
 def speak(
@@ -109,11 +122,11 @@ def speak(
     if not path.exists():
         programs = sorted({voice.program for _, voice in jobs})
         for program in programs:
-            _require(program)
+            require(program)
         clips = []
         with Progress(len(jobs)) as progress:
             for text, voice in jobs:
-                clips.append(_speak_one(text, voice, sample_rate_hz))
+                clips.append(speak_one(text, voice, sample_rate_hz))
                 progress.step(f"clips by {' and '.join(programs)}")
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -135,19 +148,24 @@ def cache_folder() -> Path:
     return Path(home) / "tiedge"
 
 
-def _require(program: str) -> None:
+def require(program: str) -> None:
+    """Raise DataError if a program that speaks is not installed."""
     if shutil.which(program) is None:
         raise DataError(
-            f"{program} is not installed; run: apt-get install {program}, or train"
-            f" without it: {_WITHOUT[program]}"
+            f"{program} is not installed; run: apt-get install {PACKAGES[program]}, or"
+            f" train without it: {_WITHOUT[program]}"
         )
 
 
-def _speak_one(text: str, voice: Voice, sample_rate_hz: int) -> NDArray[np.float32]:
+def speak_one(text: str, voice: Voice, sample_rate_hz: int) -> NDArray[np.float32]:
+    """Return one clip as `speak` does, without a cache."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.wav"
         done = subprocess.run(
-            _command(text, voice, path), capture_output=True, check=False
+            _command(text, voice, path),
+            input=text.encode(),
+            capture_output=True,
+            check=False,
         )
         if done.returncode or not path.exists():
             reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
@@ -164,9 +182,15 @@ def _command(text: str, voice: Voice, path: Path) -> list[str]:
     if voice.program == FLITE:
         return [
             FLITE, "-voice", voice.name,
-            "--setf", f"duration_stretch={FLITE_WORDS_PER_MINUTE / voice.speed:.3f}",
+            "--setf", f"duration_stretch={PLAIN_WORDS_PER_MINUTE / voice.speed:.3f}",
             "--setf", f"int_f0_target_mean={voice.pitch}",
             "-t", text, "-o", str(path),
+        ]  # fmt: skip
+    if voice.program == FESTIVAL:  # it reads from standard input
+        stretch = PLAIN_WORDS_PER_MINUTE / voice.speed
+        return [
+            FESTIVAL, "-o", str(path), "-eval", f"(voice_{voice.name})",
+            "-eval", f"(Parameter.set 'Duration_Stretch {stretch:.3f})",
         ]  # fmt: skip
     return [
         ESPEAK, "-w", str(path), "-v", voice.name, "-s", str(voice.speed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -33,6 +33,10 @@ class Task(ABC):
     @abstractmethod
     def contents(self) -> str:
         """Return how much there is to train on, and how much is held out."""
+
+    def files(self) -> Mapping[str, str]:
+        """Return texts, by file name, without which the weights mean nothing."""
+        return {}
 
     @abstractmethod
     def network(self) -> nn.Module:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,17 @@ import torch
 
 from edge_runtime.errors import CheckpointError
 from training.checkpoint import load_into, read_weights
+from training.language import LanguageNetwork, nats_per_word, windows
 from training.recipe import restore
 from training.recipes import RECIPES
 from training.recipes.digits import DigitsRecipe
+from training.recipes.lm import LmRecipe
 from training.recipes.repeated import RepeatedRecipe
+from training.recipes.transcribe import TranscribeRecipe
 from training.record import read_record
 from training.repeated import RepeatedNetwork
+from training.taught_transcriber import TaughtTranscriber
+from training.texts import read_words
 from training.transcriber import TranscriberNetwork
 
 
@@ -30,13 +36,34 @@ class TrainedRepeated:
 
 @dataclass(frozen=True)
 class TrainedTranscriber:
-    """A `digits` checkpoint."""
+    """A `digits` or `transcribe` checkpoint."""
 
-    recipe: DigitsRecipe
+    recipe: DigitsRecipe | TranscribeRecipe
     network: TranscriberNetwork
 
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The only words that are written; none for free text."""
+        recipe = self.recipe
+        return recipe.vocabulary if isinstance(recipe, DigitsRecipe) else ()
 
-Trained = TrainedRepeated | TrainedTranscriber
+
+@dataclass(frozen=True)
+class TrainedLanguage:
+    """An `lm` checkpoint."""
+
+    recipe: LmRecipe
+    network: LanguageNetwork
+    words: tuple[str, ...]
+
+    def perplexity(self, sentences: Sequence[Sequence[int]]) -> float:
+        """Return the perplexity of sentences, counted as `tiedge train lm` does."""
+        read, wanted = windows(sentences, max(map(len, sentences)) + 1)
+        with torch.no_grad():
+            return math.exp(float(nats_per_word(self.network(read), wanted)))
+
+
+Trained = TrainedRepeated | TrainedTranscriber | TrainedLanguage
 
 
 def open_checkpoint(folder: Path) -> Trained:
@@ -55,11 +82,16 @@ def open_checkpoint(folder: Path) -> Trained:
     trained: Trained
     if isinstance(recipe, RepeatedRecipe):
         trained = TrainedRepeated(recipe, recipe.network())
+    elif isinstance(recipe, LmRecipe):
+        words = read_words(folder)
+        trained = TrainedLanguage(recipe, recipe.network(len(words)), words)
     else:
-        assert isinstance(recipe, DigitsRecipe)  # there are these two kinds
+        assert isinstance(recipe, (DigitsRecipe, TranscribeRecipe))
         trained = TrainedTranscriber(recipe, recipe.network())
     load_into(trained.network, read_weights(folder), folder)
     trained.network.eval()
+    if isinstance(trained.network, TaughtTranscriber):
+        trained.network.settle()
     return trained
 
 

@@ -52,9 +52,9 @@ class TranscriberNetwork(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits, (B, T / 3, V), of features, (B, T, M); T divides by 3."""
         past = CONTEXT_FRAMES - STRIDE_FRAMES
-        h = F.relu(self.subsample(_stack(features, past, STRIDE_FRAMES)))
+        h = F.relu(self.subsample(stack(features, past, STRIDE_FRAMES)))
         h = self.dropout(h)
-        h = h + F.relu(self.context(_stack(h, CONTEXT_STEPS - 1, 1)))
+        h = h + F.relu(self.context(stack(h, CONTEXT_STEPS - 1, 1)))
         return self.output(self.dropout(self.gru(self.dropout(h))))
 
 
@@ -122,7 +122,7 @@ def _linear(layer: nn.Linear, h: Tensor) -> Tensor:
     return F.linear(h, layer.weight, layer.bias)
 
 
-def _stack(h: Tensor, past: int, stride: int) -> Tensor:
+def stack(h: Tensor, past: int, stride: int) -> Tensor:
     """Return windows of past + stride steps, (B, T / stride, window · C), of (B, T, C).
 
     Before the first step stand zeros.

@@ -14,6 +14,7 @@ let choices;
 let wave;
 let microphone = null;
 let current = null; // the transcription on show
+let utterances = []; // of this recording, those that are final
 
 export function startSpeech(serverFacts) {
   facts = serverFacts;
@@ -97,6 +98,7 @@ async function transcribeFile(file) {
 /** Start a transcription and put it on show. */
 function begin(sampleRateHz, doing) {
   wave.clear();
+  utterances = [];
   show({ text: "", audio_s: 0, compute_ms: 0 });
   element("transcript").classList.add("growing");
   const greeting = { sample_rate_hz: sampleRateHz, ...choices.values };
@@ -118,7 +120,9 @@ function begin(sampleRateHz, doing) {
 }
 
 function show(event) {
-  element("transcript").textContent = event.text;
+  const texts = [...utterances, event.text].filter((text) => text !== "");
+  element("transcript").textContent = texts.join(" ");
+  if (event.kind === "final") utterances.push(event.text);
   element("audio-seconds").textContent = seconds(event.audio_s);
   element("compute-ms").textContent = milliseconds(event.compute_ms);
   element("realtime-factor").textContent =

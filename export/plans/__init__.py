@@ -8,10 +8,13 @@ from export.plan import Plan
 from export.plans.denoise import denoise_live_plan, denoise_plan
 from export.plans.digits import digits_plan
 from export.plans.enhance import enhance_plan
+from export.plans.lm import lm_plan
 from export.plans.looks import looks_plan
 from export.plans.superres import superres_plan
+from export.plans.transcribe import transcribe_plan
+from training.recipes.digits import DigitsRecipe
 from training.record import read_record
-from training.trained import TrainedTranscriber, open_checkpoint
+from training.trained import TrainedLanguage, TrainedTranscriber, open_checkpoint
 
 PICTURE_PLANS = {
     "denoise": denoise_plan,
@@ -31,6 +34,11 @@ def plan_of(checkpoint: Path) -> Plan:
     """
     record = read_record(checkpoint)
     trained = open_checkpoint(checkpoint)
+    if isinstance(trained, TrainedLanguage):
+        return lm_plan(trained, record)
     if isinstance(trained, TrainedTranscriber):
-        return digits_plan(trained, record)
+        recipe = trained.recipe
+        if isinstance(recipe, DigitsRecipe):
+            return digits_plan(trained, recipe, record)
+        return transcribe_plan(trained, recipe, record)
     return PICTURE_PLANS[record["recipe"]](trained, record)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -53,17 +54,9 @@ def test_events_are_the_runtime_s(served: Served) -> None:
 
     ready, *found = transcribe(served, cut(SOUND.tobytes(), 4000))
 
-    expected = [
-        {
-            "kind": event.kind,
-            "text": event.text,
-            "audio_s": event.audio_s,
-            "compute_ms": None,
-        }
-        for event in events
-    ]
+    expected = [json.loads(json.dumps(asdict(event))) for event in events]
     assert {"kind": "ready"} == ready
-    assert expected == without_time(found)
+    assert without_time(expected) == without_time(found)
     assert "ab" == found[-1]["text"]
 
 

@@ -15,7 +15,8 @@ from edge_runtime.errors import AudioError, missing_package
 
 RATE_HZ = 16_000
 NO_AUDIO = (
-    "not audio that can be read, or damaged; expected WAV, FLAC, Ogg, Opus or MP3"
+    "not audio that can be read, or damaged; expected WAV, FLAC, Ogg, Opus or MP3, or,"
+    " with ffmpeg installed, another format"
 )
 
 
@@ -117,6 +118,7 @@ def test_without_soundfile_the_extra_is_named(
 ) -> None:
     """A format that needs soundfile says how to install it; WAV still works."""
     monkeypatch.setitem(sys.modules, "soundfile", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "a.flac").write_bytes(b"fLaC")
     write_wav(tmp_path / "a.wav", wiggle(100))
 

@@ -87,9 +87,9 @@ def chunked_text(
     rng = np.random.default_rng(seed)
     cuts = np.sort(rng.integers(0, len(samples) + 1, rng.integers(0, 40)))
     transcriber = Transcriber(bundle, engine, rate_hz)
-    for part in np.split(samples, cuts):
-        transcriber.feed(part)
-    return transcriber.finish().text
+    events = [e for part in np.split(samples, cuts) for e in transcriber.feed(part)]
+    said = [e.text for e in (*events, transcriber.finish()) if e.kind == "final"]
+    return " ".join(text for text in said if text)
 
 
 def check_chunkings(

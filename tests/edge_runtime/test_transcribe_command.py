@@ -1,3 +1,4 @@
+import itertools
 import json
 import wave
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_json_is_one_object_and_nothing_else(
         "precision": "fp32",
         "depth": None,
         "threads": 1,
+        "jobs": 1,
         "n_files": 1,
     }
     assert (0, expected) == (status, result)
@@ -177,3 +179,162 @@ def test_a_picture_bundle_is_refused(
     assert capsys.readouterr().err.endswith(
         'task is "picture", expected "speech"; use tiedge filter\n'
     )
+
+
+def call_into(bundle: str, folder: Path, *arguments: str) -> int:
+    return call(bundle, *arguments, "--output", str(folder))
+
+
+def recording(tmp_path: Path, n_utterances: int) -> Path:
+    """Write utterances "ab" with a second of silence behind each."""
+    said = np.concatenate([spoken_tones(RATE_HZ), np.zeros(RATE_HZ, np.float32)])
+    return write_wav(tmp_path / "long.wav", np.tile(said, n_utterances), RATE_HZ)
+
+
+def test_files_are_written_in_the_formats_that_are_asked_for(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text, JSON, and two kinds of subtitles, with the times of each utterance."""
+    path = recording(tmp_path, 3)
+
+    status = call_into(
+        tones, tmp_path / "out", str(path), "--format", "txt,json,srt,vtt"
+    )
+
+    assert (0, "") == (status, capsys.readouterr().out)
+    assert "ab\n" * 3 == (tmp_path / "out" / "long.txt").read_text()
+    segments = json.loads((tmp_path / "out" / "long.json").read_text())["segments"]
+    assert ["ab"] * 3 == [segment["text"] for segment in segments]
+    assert all(
+        abs(later["start_s"] - earlier["start_s"] - 3.7) < 0.2
+        for earlier, later in itertools.pairwise(segments)
+    )
+    srt = (tmp_path / "out" / "long.srt").read_text()
+    vtt = (tmp_path / "out" / "long.vtt").read_text()
+    assert srt.startswith("1\n00:00:0")
+    assert srt.count(" --> ") == vtt.count(" --> ") == 3
+    assert vtt.startswith("WEBVTT\n\n00:00:0")
+
+
+def test_a_run_that_was_killed_goes_on_behind_the_last_pause(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each cut of its record, even within a line, leads to the same files."""
+    path = recording(tmp_path, 4)
+    call_into(tones, tmp_path / "whole", str(path), "--format", "json,vtt")
+    expected = [(tmp_path / "whole" / f"long.{e}").read_text() for e in ("json", "vtt")]
+    told = tmp_path / "whole" / ".tiedge-transcribe" / "long.jsonl"
+    lines = told.read_bytes().splitlines(keepends=True)
+    assert 6 == len(lines)  # the setting, four utterances, the end
+
+    for n_lines in range(len(lines)):
+        folder = tmp_path / f"cut_{n_lines}"
+        (folder / ".tiedge-transcribe").mkdir(parents=True)
+        kept = b"".join(lines[:n_lines]) + lines[n_lines][:9]
+        (folder / ".tiedge-transcribe" / "long.jsonl").write_bytes(kept)
+        status = call_into(tones, folder, str(path), "--format", "json,vtt", "--json")
+        row = json.loads(capsys.readouterr().out)["rows"][0]
+
+        assert 0 == status
+        assert expected == [(folder / f"long.{e}").read_text() for e in ("json", "vtt")]
+        assert ("ab ab ab ab", 14.8) == (row["text"], row["audio_s"])
+
+
+def test_what_is_done_is_not_done_again(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A changed recording is; another format is written from what is known."""
+    path = recording(tmp_path, 1)
+    call_into(tones, tmp_path / "out", str(path))
+
+    call_into(tones, tmp_path / "out", str(path), "--json")
+    again = json.loads(capsys.readouterr().out)["rows"][0]
+    call_into(tones, tmp_path / "out", str(path), "--format", "vtt", "--json")
+    other = json.loads(capsys.readouterr().out)["rows"][0]
+    recording(tmp_path, 2)
+    call_into(tones, tmp_path / "out", str(path), "--json")
+    changed = json.loads(capsys.readouterr().out)["rows"][0]
+
+    assert again["done_before"]
+    assert 0.0 == other["compute_ms"]
+    assert "ab ab" == changed["text"]
+
+
+def test_a_folder_is_transcribed_by_several_processes(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Texts lie as the recordings do; a bad one stops no other."""
+    source = tmp_path / "in"
+    (source / "inner").mkdir(parents=True)
+    for name in ("a.wav", "inner/a.wav", "inner/.hidden.wav"):
+        write_wav(source / name, spoken_tones(RATE_HZ), RATE_HZ)
+    (source / "bad.mp3").write_bytes(b"no audio")
+    (source / "notes.txt").write_text("no recording")
+
+    status = call_into(tones, tmp_path / "out", str(source), "--jobs", "2")
+
+    assert 1 == status
+    assert f"{source}/bad.mp3: not audio that can be read" in capsys.readouterr().err
+    out = tmp_path / "out"
+    written = sorted(path.relative_to(out) for path in out.rglob("*.txt"))
+    assert [Path("a.txt"), Path("inner/a.txt")] == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "srt"], "--format: names files; say where with --output"),
+        (
+            ["--output", "{0}/o", "--format", "pdf"],
+            "--format pdf: expected some of txt json srt vtt, with commas between",
+        ),
+        (
+            ["--words", "ab", "--language-model", "lm"],
+            "--grammar and --words: need no language model",
+        ),
+        (["--beam", "3"], "--beam and --hot-words: are for a search with a language"),
+        (["--grammar", "{0}/none.gram"], "{0}/none.gram: cannot be read: No such file"),
+        (["--words", "abc"], "word 'abc': expected letters of"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused(
+    tones: str,
+    spoken: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    """One line, and nothing is written."""
+    status = call(tones, str(spoken), *(a.format(tmp_path) for a in arguments))
+
+    output = capsys.readouterr()
+    assert (1, "") == (status, output.out)
+    assert message.format(tmp_path) in output.err
+    assert 1 == output.err.count("\n")
+
+
+def test_two_texts_of_one_name_are_refused(
+    tones: str, spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One would replace the other."""
+    other = write_wav(tmp_path / "spoken.flac", spoken_tones(RATE_HZ), RATE_HZ)
+
+    status = call_into(tones, tmp_path / "out", str(spoken), str(other))
+
+    assert 1 == status
+    assert "its text would have the name of that of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_grammar_tells_intents(
+    tones: str, spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each utterance has its own; one that does not fit has none."""
+    grammar = tmp_path / "g.gram"
+    grammar.write_text("#JSGF V1.0; public <go> = ab {what};")
+
+    call(tones, str(spoken), "--grammar", str(grammar), "--json")
+
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    assert [{"name": "go", "slots": {"what": "ab"}}] == row["intents"]

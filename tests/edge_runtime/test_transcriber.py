@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import Bundle, Signature
 from edge_runtime.engine import Engine
 from edge_runtime.errors import AudioError, BundleError, SettingError
-from edge_runtime.transcriber import FLUSH_MS, Transcriber, open_transcriber
+from edge_runtime.transcriber import FLUSH_MS, Event, Transcriber, open_transcriber
 from tests.sample_bundles import picture_manifest, speech_manifest, write_bundle
 
 RATE_HZ = 8000
@@ -41,7 +41,7 @@ class LoudnessEngine(Engine):
             loud = float(features[0, 3 * k : 3 * k + 3].mean()) > 0.0
             count += loud
             symbol = 0 if not loud else 3 if count <= 8 else 4
-            logits[0, k, symbol] = 1.0
+            logits[0, k, symbol] = 9.0
         return logits, np.full((1, 8), count, np.float32)
 
     def _release(self) -> None:
@@ -59,10 +59,18 @@ def transcriber(bundle: Bundle) -> Transcriber:
     return make_transcriber(bundle)
 
 
-def make_transcriber(bundle: Bundle, rate_hz: int = RATE_HZ) -> Transcriber:
+def make_transcriber(
+    bundle: Bundle, rate_hz: int = RATE_HZ, first_chunk: int = 0
+) -> Transcriber:
     clock = iter(range(1_000_000))
     engine = LoudnessEngine(bundle.models[0].signatures[0])
-    return Transcriber(bundle, engine, rate_hz, clock=lambda: next(clock) / 1000)
+    return Transcriber(
+        bundle,
+        engine,
+        rate_hz,
+        clock=lambda: next(clock) / 1000,
+        first_chunk=first_chunk,
+    )
 
 
 def bursts(rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
@@ -196,6 +204,65 @@ def test_reset_forgets_everything(transcriber: Transcriber, finished: bool) -> N
 
     assert expected == transcribe(transcriber, [bursts()])
     assert 1.2 == transcriber.finish().audio_s
+
+
+def pause(seconds: float, rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
+    return np.zeros(int(seconds * rate_hz), np.float32)
+
+
+def finals(transcriber: Transcriber, samples: NDArray[np.float32]) -> list[Event]:
+    events = (*transcriber.feed(samples), transcriber.finish())
+    return [event for event in events if event.kind == "final"]
+
+
+def test_a_pause_ends_an_utterance(bundle: Bundle) -> None:
+    """What comes behind it begins anew, and words keep their times."""
+    alone = finals(make_transcriber(bundle), bursts())[0]
+    both = np.concatenate([bursts(), pause(1.0), bursts(), pause(0.3)])
+
+    first, second = finals(make_transcriber(bundle), both)
+
+    assert alone.text == first.text
+    assert second.text.startswith("aa")  # the state is that of a beginning
+    assert 0.0 == first.start_s
+    assert 1.2 < first.audio_s < 2.2
+    assert first.audio_s == pytest.approx(second.start_s, abs=0.02)
+    assert first.audio_s < second.words[0].start_s
+    assert 3.7 == second.audio_s
+
+
+def test_noise_that_goes_on_needs_a_longer_pause(bundle: Bundle) -> None:
+    """Where it never falls still, blanks alone tell; a short gap does not."""
+    noise = np.random.default_rng(1).normal(0.0, 0.01, RATE_HZ * 2).astype(np.float32)
+    found = make_transcriber(bundle)
+
+    found.feed(np.concatenate([bursts(), noise[: RATE_HZ // 2]]))
+    still_open = found.feed(noise[: RATE_HZ // 5])
+
+    assert not [event for event in still_open if event.kind == "final"]
+
+
+def test_an_utterance_without_a_pause_is_cut(bundle: Bundle) -> None:
+    """Memory is bounded: in the next gap behind 20 s of speech a new one begins."""
+    speech = np.tile(np.concatenate([bursts(), pause(0.1)]), 20)  # 26 s
+
+    found = finals(make_transcriber(bundle), speech)
+
+    assert 2 == len(found)
+    assert 20.0 <= found[0].audio_s < 28.5
+
+
+def test_what_lies_before_a_pause_can_be_spared(bundle: Bundle) -> None:
+    """From the step on that a final event tells, all is as it was without."""
+    samples = np.concatenate([bursts(), pause(1.0), bursts(), pause(1.0), bursts()])
+    first, *expected = finals(make_transcriber(bundle), samples)
+    later = make_transcriber(bundle, first_chunk=first.n_chunks)
+
+    found = finals(later, samples)
+
+    told = [(e.text, e.start_s, e.audio_s, e.words, e.n_chunks) for e in expected]
+    assert told == [(e.text, e.start_s, e.audio_s, e.words, e.n_chunks) for e in found]
+    assert found[-1].n_chunks - first.n_chunks == engine_calls(later)
 
 
 def test_compute_time_adds_up(transcriber: Transcriber) -> None:

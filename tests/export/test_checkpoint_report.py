@@ -125,6 +125,5 @@ def test_a_checkpoint_of_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
 
     assert (
         f"{tmp_path}: recipe 'paint', expected one of denoise denoise-live digits"
-        " enhance looks"
-        " superres" == str(caught.value)
+        " enhance lm looks superres transcribe" == str(caught.value)
     )

@@ -210,7 +210,7 @@ def test_an_unknown_recipe_is_one_line(
 
     assert (
         f"tiedge export: {folder}: recipe 'knitting', expected one of denoise"
-        " denoise-live digits enhance looks superres"
+        " denoise-live digits enhance lm looks superres transcribe"
     ) == failure(capfd, folder, "-o", tmp_path / "out")
 
 

@@ -15,10 +15,10 @@ from export.dial import run_modules
 from export.plan import Plan, source_facts, source_weights, weights_sha256
 from export.plans import plan_of
 from export.plans.denoise import PHOTO_TILE_PX, loop_parts
-from export.plans.digits import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from export.plans.enhance import enhancer_parts
 from export.plans.looks import looker_parts
 from export.plans.repeated import N_CALIBRATION, cut_or_mirrored, repeated_loop
+from export.plans.speech import N_CALIBRATION as N_CALIBRATION_CHUNKS
 from export.plans.superres import upscaler_parts
 from tests.export.tiny_plans import spread
 from training.checkpoint import save_weights

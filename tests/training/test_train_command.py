@@ -124,13 +124,12 @@ def test_transfer_is_told_apart_from_settings() -> None:
         (
             ["steps=1"],
             "steps=1: no such recipe, expected one of denoise denoise-live digits"
-            " enhance looks"
-            " superres",
+            " enhance lm looks superres transcribe",
         ),
         (
             [],
-            "no recipe, expected one of denoise denoise-live digits enhance looks"
-            " superres",
+            "no recipe, expected one of denoise denoise-live digits enhance lm looks"
+            " superres transcribe",
         ),
     ],
 )

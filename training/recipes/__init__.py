@@ -8,8 +8,10 @@ from training.recipe import Recipe
 from training.recipes.denoise import DenoiseLiveRecipe, DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
 from training.recipes.enhance import EnhanceRecipe
+from training.recipes.lm import LmRecipe
 from training.recipes.looks import LooksRecipe
 from training.recipes.superres import SuperresRecipe
+from training.recipes.transcribe import TranscribeRecipe
 
 
 class Offer(NamedTuple):
@@ -26,8 +28,10 @@ RECIPES = {
     "denoise-live": Offer(DenoiseLiveRecipe, "training.tasks.denoise:DenoiseTask"),
     "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),
     "enhance": Offer(EnhanceRecipe, "training.tasks.enhance:EnhanceTask"),
+    "lm": Offer(LmRecipe, "training.tasks.lm:LmTask"),
     "looks": Offer(LooksRecipe, "training.tasks.looks:LooksTask"),
     "superres": Offer(SuperresRecipe, "training.tasks.superres:SuperresTask"),
+    "transcribe": Offer(TranscribeRecipe, "training.tasks.transcribe:TranscribeTask"),
 }
 
 __all__ = ["RECIPES", "Offer"]

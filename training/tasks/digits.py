@@ -20,6 +20,7 @@ from edge_runtime.transcriber import FLUSH_MS
 from training.accents import SPELLINGS
 from training.data import data_folder
 from training.metrics import word_errors
+from training.noises import read_noises
 from training.recipes.digits import DIGITS, DigitsRecipe
 from training.sound_augmentation import (
     OVERSAMPLING,
@@ -29,7 +30,6 @@ from training.sound_augmentation import (
     distorted_features,
     oversample,
     play,
-    to_16_bits,
 )
 from training.speech import (
     ALPHABET,
@@ -59,8 +59,6 @@ HELD_OUT_VARIANTS = VARIANTS[::8]
 N_SYNTHETIC_HELD_OUT = 240
 HELD_OUT_ONE_IN = 10
 """Of a user's own table, every tenth clip is held out for validation."""
-
-NOISE_ENDINGS = {".opus", ".flac", ".ogg", ".wav"}
 
 
 Spoken = tuple[NDArray[np.float32], str]
@@ -111,13 +109,14 @@ class DigitsTask(Task):
         self._strings: list[Group] = []
         self._other: list[Group] = []
         self._heard: list[str] = []
+        rate_hz = self.front_end.sample_rate_hz
         if data is None:
             self._add_ready_made()
-            self._noises = self._read_noises(data_folder() / "noise")
+            self._noises = read_noises(data_folder() / "noise", rate_hz)
         else:
             self._add_own(data)
             beside = data if data.is_dir() else data.parent
-            self._noises = self._read_noises(beside / "noise")
+            self._noises = read_noises(beside / "noise", rate_hz)
 
     def contents(self) -> str:
         held_out = Counter(name for name, _, _ in self._held_out)
@@ -279,12 +278,6 @@ class DigitsTask(Task):
         for utterance in utterances:
             samples = read_clip(utterance.path, self.front_end.sample_rate_hz)
             self._held_out.append((name, self._clean_features(samples), utterance.text))
-
-    def _read_noises(self, folder: Path) -> list[NDArray[np.int16]]:
-        """Return what a folder holds to be mixed in; nothing if it is not there."""
-        paths = sorted(p for p in folder.rglob("*") if p.suffix in NOISE_ENDINGS)
-        rate_hz = self.front_end.sample_rate_hz
-        return [to_16_bits(read_clip(path, rate_hz)) for path in paths]
 
     def _clean_features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the device computes for a clip up to the end of its flush."""

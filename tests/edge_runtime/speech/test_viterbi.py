@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from edge_runtime.ctc import greedy_text
 from edge_runtime.decoder import whole_text
-from edge_runtime.vocabulary import VocabularyDecoder
+from edge_runtime.errors import GrammarError
+from edge_runtime.speech.grammar import parse_grammar, word_loop
+from edge_runtime.speech.viterbi import GrammarDecoder, Intent, SpelledGrammar
 
 ALPHABET = ("", " ", "a", "b")
 WORDS = ("ab", "ba", "a", "bb")
@@ -65,7 +67,7 @@ def test_an_unknown_spelling_becomes_the_likeliest_word() -> None:
 
 def test_a_word_counts_once_its_last_letter_came() -> None:
     """Half a word is not shown, and does not stand in the final text."""
-    decoder = VocabularyDecoder(ALPHABET, 0, ("ab",))
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(("ab",))))
 
     decoder.feed(logits([2]))
     half = decoder.text
@@ -76,7 +78,7 @@ def test_a_word_counts_once_its_last_letter_came() -> None:
 
 def test_half_a_word_at_the_end_is_heard_as_whole_words() -> None:
     """The final text is the best one that ends with a whole word or in rest."""
-    decoder = VocabularyDecoder(ALPHABET, 0, ("ab", "bb"))
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(("ab", "bb"))))
     scores = logits([2, 2, 3, 1, 2], sure=3.0)
     decoder.feed(scores)
 
@@ -98,9 +100,68 @@ def test_the_best_path_is_found(seed: int, n_steps: int) -> None:
 def test_cuts_do_not_show(seed: int, cuts: list[int]) -> None:
     """The text is the same however the logits are cut into blocks."""
     scores = np.random.default_rng(seed).normal(0.0, 2.0, (12, 4)).astype(np.float32)
-    decoder = VocabularyDecoder(ALPHABET, 0, WORDS)
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(WORDS)))
 
     for block in np.split(scores, sorted(cuts)):
         decoder.feed(block)
 
     assert whole_text(scores, ALPHABET, 0, WORDS) == decoder.finish()
+
+
+GRAMMAR = parse_grammar(
+    "#JSGF V1.0; public <set> = ab (ba | bb) {side} [ab {more}]; public <go> = bb;"
+)
+
+
+def sentence(text: str, sure: float = 9.0) -> NDArray[np.float32]:
+    """Return logits that spell a text, a blank behind each letter."""
+    path = [s for letter in text for s in (ALPHABET.index(letter), 0)]
+    return logits(path, sure)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "slots"),
+    [
+        ("ab ba", "set", {"side": "ba"}),
+        ("ab bb ab", "set", {"side": "bb", "more": "ab"}),
+        ("bb", "go", {}),
+    ],
+)
+def test_a_sentence_of_the_grammar_is_understood(
+    text: str, name: str, slots: dict[str, str]
+) -> None:
+    """The public rule is the intent, and what tags stand behind are its slots."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, GRAMMAR))
+    decoder.feed(sentence(text))
+
+    assert text == decoder.finish()
+    assert Intent(name, slots) == decoder.intent()
+
+
+@pytest.mark.parametrize("text", ["ba ba ba", "a a b", ""])
+def test_what_does_not_fit_has_no_intent(text: str) -> None:
+    """A sentence that the grammar has not is heard as the nearest one, and refused."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, GRAMMAR))
+    decoder.feed(sentence(text) if text else logits([0, 0, 0]))
+
+    assert decoder.intent() is None
+
+
+def test_words_have_times_and_confidence() -> None:
+    """A word lasts from its first letter to its last; what is unclear is less sure."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(WORDS)))
+    decoder.feed(logits([0, 2, 3, 1, 0]))
+    decoder.feed(logits([3, 0, 2], sure=1.0))
+
+    first, second = decoder.words(whole=True)
+
+    assert ("ab", 1, 3) == (first.text, first.start, first.end)
+    assert ("ba", 5, 8) == (second.text, second.start, second.end)
+    assert first.confidence > 0.99
+    assert 0.0 < second.confidence <= 1.0
+
+
+def test_a_word_that_cannot_be_spelled_is_named() -> None:
+    """A grammar's words are in the letters of the network."""
+    with pytest.raises(GrammarError, match="word 'abc': expected letters of 'ab'"):
+        SpelledGrammar(ALPHABET, 0, word_loop(("abc",)))

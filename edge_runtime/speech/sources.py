@@ -1,0 +1,132 @@
+"""Sound as it comes in: from a microphone, or as PCM from standard input."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.audio import pcm_to_float
+from edge_runtime.errors import AudioError, missing_package
+
+BLOCK_S = 0.06
+"""Seconds of sound that are handed on at once."""
+BOUND_S = 3.0
+"""Seconds of sound that may wait to be heard; what comes then is lost, and counted."""
+SAMPLE_BYTES = 2
+_END = None
+
+Block = NDArray[np.float32]
+
+
+@dataclass
+class Waiting:
+    """Blocks of sound between a microphone, which cannot wait, and who hears them."""
+
+    sample_rate_hz: int
+    bound_s: float = BOUND_S
+    lost_s: float = 0.0
+    """Seconds that came while the queue was full, or that the sound card lost."""
+    _blocks: queue.Queue[Block | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._blocks = queue.Queue(max(1, round(self.bound_s / BLOCK_S)))
+
+    def put(self, block: Block) -> None:
+        """Take a block, (S,), if there is room; never waits."""
+        try:
+            self._blocks.put_nowait(block)
+        except queue.Full:
+            self.lose(len(block))
+
+    def lose(self, n_samples: int) -> None:
+        """Count samples that nobody will hear."""
+        self.lost_s += n_samples / self.sample_rate_hz
+
+    def end(self) -> None:
+        """Say that no more will come."""
+        self._blocks.put(_END)
+
+    def __iter__(self) -> Iterator[Block]:
+        while (block := self._blocks.get()) is not _END:
+            yield block
+
+
+@contextmanager
+def open_microphone(device: str | None, sample_rate_hz: int) -> Iterator[Waiting]:
+    """Yield what a microphone hears, which goes on until the context ends.
+
+    `device` is a name or number of `sounddevice`, None for the system's choice. Raises
+    AudioError where there is none, or it cannot be opened; SettingError without
+    sounddevice.
+    """
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise missing_package("sounddevice", "listen") from error
+    except OSError as error:  # the package is there, the system's library is not
+        raise AudioError(
+            "microphone: PortAudio is not installed; run: apt-get install libportaudio2"
+        ) from error
+    waiting = Waiting(sample_rate_hz)
+
+    def heard(data: Any, n_samples: int, _: Any, status: Any) -> None:
+        if status.input_overflow:  # PortAudio does not say how much
+            waiting.lose(n_samples)
+        waiting.put(np.array(data[:, 0], np.float32))
+
+    chosen = int(device) if device is not None and device.isdigit() else device
+    try:
+        stream = sounddevice.InputStream(
+            samplerate=sample_rate_hz,
+            blocksize=round(BLOCK_S * sample_rate_hz),
+            device=chosen,
+            channels=1,
+            dtype="float32",
+            callback=heard,
+            finished_callback=waiting.end,
+        )
+        with stream:
+            yield waiting
+    except (sounddevice.PortAudioError, ValueError) as error:
+        known = ", ".join(
+            f"{number} {found['name']}"
+            for number, found in enumerate(sounddevice.query_devices())
+            if found["max_input_channels"]
+        )
+        raise AudioError(
+            f"microphone{'' if device is None else f' {device}'}: cannot be opened:"
+            f" {str(error).partition(chr(10))[0]}; there are: {known or 'none'}"
+        ) from error
+
+
+def standard_input(sample_rate_hz: int) -> Iterator[Block]:
+    """Yield the 16-bit little-endian mono samples that come on standard input.
+
+    Its writer waits where it is faster than they are heard; nothing is lost. Raises
+    AudioError for a last sample that is cut in half.
+    """
+    n_bytes = round(BLOCK_S * sample_rate_hz) * SAMPLE_BYTES
+    rest = b""
+    while True:
+        try:
+            data = os.read(sys.stdin.fileno(), n_bytes)
+        except OSError as error:
+            raise AudioError(f"stdin: cannot be read: {error.strerror}") from error
+        if not data:
+            break
+        data = rest + data
+        n_whole = len(data) // SAMPLE_BYTES * SAMPLE_BYTES
+        rest = data[n_whole:]
+        yield pcm_to_float(data[:n_whole], SAMPLE_BYTES)
+    if rest:
+        raise AudioError(
+            "stdin: ends within a sample, expected 16-bit little-endian mono PCM"
+        )

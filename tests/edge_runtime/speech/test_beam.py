@@ -1,0 +1,153 @@
+"""The beam search, against an enumeration of all paths, and what its settings do."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_runtime.bundle import Bundle, Signature
+from edge_runtime.engine import Engine
+from edge_runtime.errors import SettingError
+from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
+from edge_runtime.speech.language_model import LanguageModel
+from tests.sample_bundles import language_manifest, write_bundle
+
+ALPHABET = ("", " ", "a", "b")
+WORDS = ("</s>", "<unk>", "a", "ab", "ba", "bb")
+WIDE = BeamSettings(width=10_000, margin=1e9, symbol_margin=1e9, weight=0.7, bonus=0.4)
+
+
+def bigrams() -> NDArray[np.float32]:
+    """Return log probabilities of a word, (V,), behind each word, (V, V)."""
+    chances = np.random.default_rng(3).dirichlet(np.full(len(WORDS), 0.7), len(WORDS))
+    return np.log(chances).astype(np.float32)
+
+
+class BigramEngine(Engine):
+    """Knows how likely a word is behind the one before it; counts words as a state."""
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__("bigrams", "1", "sample.tflite", [signature], threads=1)
+        self.n_calls = 0
+
+    def _call(
+        self, signature: Signature, inputs: tuple[NDArray[Any], ...]
+    ) -> Sequence[NDArray[Any]]:
+        words, state = inputs
+        self.n_calls += 1
+        return bigrams()[words], state + 1.0
+
+    def _release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LanguageModel:
+    folder = write_bundle(tmp_path / "sample", language_manifest(WORDS, n_histories=4))
+    bundle = Bundle.open(folder)
+    return LanguageModel(bundle, BigramEngine(bundle.models[0].signatures[0]))
+
+
+def best_text(logits: NDArray[np.float64], settings: BeamSettings) -> str:
+    """Return the best text: for each, the sum over all its paths, and its words."""
+    scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    sums: dict[str, float] = defaultdict(lambda: -math.inf)
+    for path in itertools.product(range(len(ALPHABET)), repeat=len(scores)):
+        merged = [symbol for symbol, _ in itertools.groupby(path)]
+        text = "".join(ALPHABET[s] for s in merged)
+        words = " ".join(text.split())
+        total = float(scores[range(len(scores)), path].sum())
+        sums[words] = float(np.logaddexp(sums[words], total))
+
+    def score(text: str) -> float:
+        total, before = sums[text], 0
+        for word in text.split():
+            place = WORDS.index(word)
+            total += settings.weight * float(bigrams()[before, place]) + settings.bonus
+            before = place
+        return total
+
+    known = [t for t in sums if all(word in WORDS for word in t.split())]
+    return max(known, key=score)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_search_without_limits_finds_the_best_text(
+    model: LanguageModel, seed: int
+) -> None:
+    """Sums over paths, words' probabilities and bonus, as an enumeration has them."""
+    logits = np.random.default_rng(seed).normal(0.0, 2.0, (7, len(ALPHABET)))
+    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE))
+
+    decoder.feed(logits.astype(np.float32))
+
+    assert best_text(logits, WIDE) == decoder.finish()
+
+
+def test_cuts_do_not_show(model: LanguageModel) -> None:
+    """Logits that come one by one give the text of logits that come at once."""
+    logits = np.random.default_rng(5).normal(0.0, 2.0, (40, len(ALPHABET)))
+    lexicon = Lexicon(ALPHABET, 0, model, BeamSettings(width=4))
+    whole, fine = BeamDecoder(lexicon), BeamDecoder(lexicon)
+
+    whole.feed(logits.astype(np.float32))
+    for row in logits.astype(np.float32):
+        fine.feed(row[None])
+
+    assert whole.words(whole=True) == fine.words(whole=True)
+
+
+def spoken(text: str, sure: float = 12.0) -> NDArray[np.float32]:
+    path = [s for letter in text for s in (ALPHABET.index(letter), 0)]
+    return np.eye(len(ALPHABET), dtype=np.float32)[path] * sure
+
+
+def test_words_have_times_and_confidence(model: LanguageModel) -> None:
+    """A word lasts from its first letter to its last."""
+    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE))
+    decoder.feed(spoken("ab ba"))
+
+    assert "ab ba" == decoder.text
+    first, second = decoder.words(whole=True)
+
+    assert ("ab", 0, 3) == (first.text, first.start, first.end)
+    assert ("ba", 6, 9) == (second.text, second.start, second.end)
+    assert min(first.confidence, second.confidence) > 0.99
+
+
+def test_a_hot_word_is_written_though_the_model_does_not_know_it(
+    model: LanguageModel,
+) -> None:
+    """Without it, the nearest known words are; it must be spelled in the alphabet."""
+    plain = BeamDecoder(Lexicon(ALPHABET, 0, model, BeamSettings()))
+    hot = BeamDecoder(Lexicon(ALPHABET, 0, model, BeamSettings(hot_words=("abba",))))
+    for decoder in (plain, hot):
+        decoder.feed(spoken("abba", sure=5.0))
+
+    assert "abba" != plain.finish()
+    assert "abba" == hot.finish()
+    with pytest.raises(SettingError, match="hot word 'anna': expected letters of 'ab'"):
+        Lexicon(ALPHABET, 0, model, BeamSettings(hot_words=("anna",)))
+
+
+def test_histories_are_asked_for_several_at_a_time(model: LanguageModel) -> None:
+    """Each text's states are its own, whatever shares its call."""
+    engine = model.engine
+    assert isinstance(engine, BigramEngine)
+    before = engine.n_calls
+
+    found = model.extend([(model.start(), word) for word in (2, 3, 4, 5, 2)])
+    (further,) = model.extend([(found[1], 4)])
+
+    assert 3 == engine.n_calls - before
+    assert np.array_equal(bigrams()[3], found[1].log_probabilities)
+    assert [2.0] * 5 == [float(context.states[0][0]) for context in found]
+    assert 3.0 == float(further.states[0][0])

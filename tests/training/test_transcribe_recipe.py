@@ -1,0 +1,216 @@
+"""`transcribe`, from a user's own recordings to a checkpoint, alone and in pairs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import tiedge
+from edge_runtime.errors import DataError, SettingError
+from training import loop
+from training.checkpoint import read_weights
+from training.recipe import override
+from training.recipes.transcribe import TranscribeRecipe
+from training.speech import STRIDE_FRAMES
+from training.tasks.transcribe import TranscribeTask, ctc_length
+from training.taught_transcriber import SeparateGRU, TaughtTranscriber
+from training.trained import TrainedTranscriber, open_checkpoint
+
+ROOT = Path(tiedge.__file__).parent
+RATE_HZ = 16_000
+TINY = "steps=4 batch=4 hidden=12 layers=2 phones=0 dropout=0 validate_steps=2"
+TEXTS = ("one two", "no", "go on", "three", "ten miles", "a")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noises of 24 "speakers", with texts."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    rows = ["path\tspeaker\ttext"]
+    for number in range(24):
+        samples = rng.normal(0.0, 0.1, int((0.8 + 0.03 * number) * RATE_HZ))
+        with wave.open(str(folder / f"{number}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes((samples * 32767).astype("<i2").tobytes())
+        rows.append(f"{number}.wav\ts{number}\t{TEXTS[number % len(TEXTS)]}")
+    (folder / "transcripts.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def task(corpus: Path, *settings: str) -> TranscribeTask:
+    recipe = override(TranscribeRecipe(), [*TINY.split(), *settings])
+    return TranscribeTask(recipe, corpus)
+
+
+def train(corpus: Path, output: Path, *more: str) -> list[dict[str, str]]:
+    where = ["--data", str(corpus), "--output", str(output)]
+    assert 0 == tiedge.main(["train", "transcribe", *TINY.split(), *more, *where])
+    return log(output)
+
+
+def log(output: Path) -> list[dict[str, str]]:
+    with (output / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_a_network_that_writes(corpus: Path, tmp_path: Path) -> None:
+    """Without what served for training alone; its score is of unheard speakers."""
+    rows = train(corpus, tmp_path / "run")
+
+    trained = open_checkpoint(tmp_path / "run")
+
+    assert isinstance(trained, TrainedTranscriber)
+    assert () == trained.vocabulary
+    assert {"letter_accuracy", "cer_own", "wer_own"} <= rows[0].keys()
+
+
+def test_a_run_that_resumes_is_the_one_that_was_not_stopped(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Bit for bit, dropped units and distortions as well."""
+
+    class CutTask(TranscribeTask):
+        def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
+            if step == 3:
+                raise KeyboardInterrupt
+            return super().batch(step, indices)
+
+    train(corpus, tmp_path / "whole", "dropout=0.2")
+    recipe = override(TranscribeRecipe(), [*TINY.split(), "dropout=0.2"])
+    cut = CutTask(recipe, corpus)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train("transcribe", recipe, cut, tmp_path / "cut", loop.Start())
+    train(corpus, tmp_path / "cut", "--resume")
+
+    expected, found = (read_weights(tmp_path / name) for name in ("whole", "cut"))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_two_processes_train_as_one(corpus: Path, tmp_path: Path) -> None:
+    """Under torchrun they share a batch and log the losses of one."""
+    one, two = train(corpus, tmp_path / "one"), tmp_path / "two"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = ["train", "transcribe", *TINY.split(), "--data", str(corpus)]
+    subprocess.run(
+        [sys.executable, *torchrun, "tiedge.py", *arguments, "--output", str(two)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
+
+    for alone, together in zip(one, log(two), strict=True):
+        assert float(alone["loss"]) == pytest.approx(float(together["loss"]), rel=1e-4)
+
+
+def test_each_clip_is_heard_once_an_epoch(corpus: Path) -> None:
+    """Batches hold clips of like length, drawn anew in each epoch."""
+    made = task(corpus)
+    n_steps = 22 // 4  # two of 24 speakers are held out
+
+    first, second = (np.concatenate(made._order(epoch)) for epoch in range(2))
+
+    assert len(set(first.tolist())) == len(first) == 4 * n_steps
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("distorted", [0.0, 1.0])
+def test_examples_are_distorted_and_repeatable(corpus: Path, distorted: float) -> None:
+    """From sound, or from the features on disk; long enough for their letters."""
+    made = task(corpus, f"distorted={distorted}")
+
+    first, again = made.batch(3, range(4)), made.batch(3, range(4))
+    other = task(corpus, f"distorted={distorted}", "seed=1").batch(3, range(4))
+
+    assert torch.equal(first["features"], again["features"])
+    assert first["features"].shape != other["features"].shape or not torch.equal(
+        first["features"], other["features"]
+    )
+    assert torch.isfinite(first["features"]).all()
+    n_steps = first["n_frames"] // STRIDE_FRAMES
+    assert (n_steps >= first["n_symbols"]).all()
+
+
+def test_ctc_needs_a_blank_between_letters_alike() -> None:
+    """Three letters take three steps; "three" takes six."""
+    assert [3, 6] == [ctc_length(np.array(s)) for s in ([5, 6, 7], [5, 6, 7, 8, 8])]
+
+
+def test_phones_are_a_second_loss(corpus: Path, tmp_path: Path) -> None:
+    """It is added in training alone, and its head is not part of the network kept."""
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+    made = task(corpus, "phones=0.5")
+    network = made.network()
+    assert isinstance(network, TaughtTranscriber)
+    batch = made.batch(0, range(4))
+
+    letters, phones = network.train()(batch["features"])
+    alone = network.eval()(batch["features"])
+    train(corpus, tmp_path / "run", "phones=0.5")
+
+    assert letters.shape[:2] == phones.shape[:2]
+    assert torch.allclose(letters, alone, atol=1e-6)
+    assert made.loss(network.train(), batch).item() > 0.0
+    kept = open_checkpoint(tmp_path / "run").network.state_dict()
+    assert not [name for name in kept if name.startswith("phones")]
+
+
+def test_layers_of_their_own_are_to_compare_with(corpus: Path, tmp_path: Path) -> None:
+    """As many more weights as cells; such a network is not exported."""
+    shared, own = (
+        override(TranscribeRecipe(), [*TINY.split(), f"shared={s}"]).network()
+        for s in ("true", "false")
+    )
+    cell = sum(p.numel() for p in shared.gru.cell.parameters())
+
+    assert isinstance(own.gru, SeparateGRU)
+    n_shared, n_own = (sum(p.numel() for p in n.parameters()) for n in (shared, own))
+    assert cell == n_own - n_shared
+    train(corpus, tmp_path / "run", "shared=false")
+    from export.plans import plan_of
+
+    with pytest.raises(SettingError, match="shared=false: is there to compare with"):
+        plan_of(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["chunk_frames=10"], "chunk_frames=10: expected a multiple of 3"),
+        (["chunk_frames=33"], "chunk_frames=33: expected 3 to 30"),
+        (["hidden=0"], "hidden=0: expected 1 to 8192"),
+        (["distorted=2"], "distorted=2.0: expected 0 to 1"),
+    ],
+)
+def test_settings_have_limits(settings: list[str], message: str) -> None:
+    """One line, with the setting and what is expected."""
+    with pytest.raises(SettingError, match=message):
+        override(TranscribeRecipe(), settings)
+
+
+def test_too_few_clips_are_refused(corpus: Path) -> None:
+    """The way out is in the line."""
+    with pytest.raises(DataError, match="clips to train on, expected at least"):
+        task(corpus, "longest_s=0.9")

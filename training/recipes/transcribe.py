@@ -1,0 +1,80 @@
+"""`transcribe`: English speech, as it is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import SettingError
+from edge_runtime.front_end import FrontEnd
+from training.phones import PHONES
+from training.recipe import Recipe, limit
+from training.speech import ALPHABET, STRIDE_FRAMES
+
+if TYPE_CHECKING:  # settings are checked before torch is imported
+    from training.transcriber import TranscriberNetwork
+
+
+@dataclass(frozen=True)
+class TranscribeRecipe(Recipe):
+    """Write down English speech while it is being said."""
+
+    steps: int = 20_000
+    batch: int = 16
+    learning_rate: float = 2e-3
+    validate_steps: int = 1000
+    ema_decay: float = 0.998
+    precision: str = "32-true"
+    hidden: int = 320
+    """Width of the network."""
+    layers: int = 4
+    """Uses of the one GRU cell, one above the other."""
+    shared: bool = True
+    """One GRU cell for all layers; false, to compare, gives each layer its own."""
+    dropout: float = 0.1
+    """Part of the units that each training step leaves out."""
+    chunk_frames: int = 12
+    """Frames of 10 ms per step of the exported network; a multiple of 3."""
+    phones: float = 0.3
+    """Weight of a second loss, on the phones that espeak-ng says a text has, in the
+    middle of the layers; 0 for none."""
+    synthetic: int = 8000
+    """Clips made by espeak-ng, flite and festival; 0 for recordings alone."""
+    distorted: float = 0.8
+    """Part of the examples whose sound is distorted; of the others, the features that
+    are kept on disk are, which costs less."""
+    longest_s: float = 12.0
+    """Longer clips are not trained on."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        limit(
+            self,
+            hidden=(1, 8192),
+            layers=(1, 64),
+            dropout=(0, 0.95),
+            chunk_frames=(STRIDE_FRAMES, 30),
+            phones=(0, 100),
+            synthetic=(0, 10**7),
+            distorted=(0, 1),
+            longest_s=(0.5, 60),
+        )
+        if self.chunk_frames % STRIDE_FRAMES:
+            raise SettingError(
+                f"chunk_frames={self.chunk_frames}: expected a multiple of"
+                f" {STRIDE_FRAMES}"
+            )
+
+    def network(self) -> TranscriberNetwork:
+        """Return the network that these settings describe, with fresh weights."""
+        from training.taught_transcriber import TaughtTranscriber
+
+        return TaughtTranscriber(
+            FrontEnd().n_mels,
+            self.hidden,
+            self.layers,
+            len(ALPHABET),
+            self.dropout,
+            shared=self.shared,
+            n_phones=len(PHONES) if self.phones else 0,
+        )

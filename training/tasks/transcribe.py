@@ -1,0 +1,248 @@
+"""Speech in, letters out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge_runtime.ctc import greedy_text
+from edge_runtime.errors import DataError
+from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
+from edge_runtime.transcriber import FLUSH_MS
+from training.clip_store import ClipStore
+from training.corpora import DEV, TRAIN, read_corpora
+from training.data import data_folder
+from training.metrics import letter_errors, word_errors
+from training.noises import read_noises
+from training.phones import encode_phones, pronounce
+from training.recipes.transcribe import TranscribeRecipe
+from training.sound_augmentation import (
+    WARPS,
+    Augmentation,
+    add_noise,
+    distorted_features,
+    redistorted,
+)
+from training.speech import ALPHABET, BLANK, STRIDE_FRAMES, Utterance, encode
+from training.synthetic_corpus import make_corpus
+from training.synthetic_speech import cache_folder
+from training.task import Task
+
+HUMAN = ("speechocean762", "wuw-corpus-ii")
+"""Recordings that are trained on, out of the folder `speech` of the data."""
+LONGEST_START_S = 0.3
+"""Silence before the first word, at most."""
+JITTER = 0.15
+"""How far clips may be out of order by length: little of a batch is padding."""
+
+
+class TranscribeTask(Task):
+    """Speech in, letters out; scored by letters right on unseen speakers.
+
+    Without `data`: speechocean762 and wuw-corpus-ii (training parts) and synthesized
+    speech; with it, the corpora of a folder. Each clip is heard once per epoch.
+    """
+
+    score = "letter_accuracy"
+
+    def __init__(self, recipe: TranscribeRecipe, data: Path | None) -> None:
+        self.recipe = recipe
+        self.front_end = FrontEnd()
+        self._augmentation = Augmentation(
+            n_masks=2, mask_mels=8, mask_frames=12, tempo=(0.85, 1.15)
+        )
+        self._filter_bank = [self.front_end.warped_filters(warp) for warp in WARPS]
+        if data is None:
+            corpora = {
+                name: read_corpora(data_folder() / "speech" / name) for name in HUMAN
+            }
+            noise = data_folder() / "noise"
+            if recipe.synthetic:
+                corpora["synthetic"] = self._synthetic()
+        else:
+            corpora = {"own": read_corpora(data)}
+            noise = data / "noise"
+        self._noises = read_noises(noise, self.front_end.sample_rate_hz)
+        heard = [u for c in corpora.values() for u in c if u.columns["split"] == TRAIN]
+        if not heard:
+            raise DataError(f"{data}: no clip of split {TRAIN}")
+        self._keep(ClipStore(heard, self.front_end), heard)
+        self._held_out: list[tuple[str, Utterance, NDArray[np.float32]]] = []
+        for name, corpus in corpora.items():
+            unheard = [u for u in corpus if u.columns["split"] == DEV]
+            store = ClipStore(unheard, self.front_end)
+            self._held_out += [
+                (name, u, store.features(n)) for n, u in enumerate(unheard)
+            ]
+        self._held_out.sort(key=lambda clip: len(clip[2]))
+
+    def _synthetic(self) -> list[Utterance]:
+        n_clips = self.recipe.synthetic
+        folder = cache_folder() / f"synthetic-corpus-{n_clips}"
+        make_corpus(folder, n_clips, seed=0)
+        return read_corpora(folder)
+
+    def _keep(self, store: ClipStore, heard: Sequence[Utterance]) -> None:
+        """Keep the clips that can be learnt from."""
+        self._store = store
+        frames_per_s = MILLISECONDS_PER_SECOND / self.front_end.hop_ms
+        longest = self.recipe.longest_s * frames_per_s
+        symbols = [encode(utterance.text) for utterance in heard]
+        self._numbers = [
+            number
+            for number, n_frames in enumerate(store.n_frames.tolist())
+            if n_frames <= longest
+            and n_frames // STRIDE_FRAMES >= ctc_length(symbols[number])
+        ]
+        if len(self._numbers) < self.recipe.batch:
+            raise DataError(
+                f"{len(self._numbers)} clips to train on, expected at least a batch of"
+                f" {self.recipe.batch}; lower batch= or raise longest_s="
+            )
+        self._symbols = symbols
+        self._phones: list[NDArray[np.int64]] = []
+        if self.recipe.phones:
+            said = pronounce(sorted({w for u in heard for w in u.text.split()}))
+            self._phones = [encode_phones(u.text, said) for u in heard]
+        self._order = lru_cache(maxsize=2)(self._draw_order)
+
+    def contents(self) -> str:
+        hours = (
+            self._store.n_frames[self._numbers].sum() * self.front_end.hop_ms / 3.6e6
+        )
+        held_out = Counter(name for name, _, _ in self._held_out)
+        return (
+            f"{len(self._numbers)} clips, {hours:.1f} hours, to train on;"
+            f" {', '.join(f'{n} {name}' for name, n in held_out.items())} held out;"
+            f" {len(self._noises)} recordings of noise"
+        )
+
+    def network(self) -> nn.Module:
+        return self.recipe.network()
+
+    def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
+        n_steps = len(self._numbers) // self.recipe.batch
+        clips = self._order(step // n_steps)[step % n_steps]
+        examples = [self._example(step, index, int(clips[index])) for index in indices]
+        n_frames = [len(features) for features, _ in examples]
+        features = _padded([found for found, _ in examples])
+        numbers = [number for _, number in examples]
+        batch = {
+            "features": torch.from_numpy(features),  # (B, T, M)
+            "n_frames": torch.tensor(n_frames),
+            **_targets("symbols", [self._symbols[n] for n in numbers]),
+        }
+        if self._phones:
+            batch |= _targets("phones", [self._phones[n] for n in numbers])
+        return batch
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Return the CTC loss per symbol, in float32, and per phone, weighted."""
+        n_steps = batch["n_frames"] // STRIDE_FRAMES
+        found = network(batch["features"])
+        if not self.recipe.phones:
+            return _ctc(found, n_steps, batch, "symbols")
+        logits, heard = found
+        phones = _ctc(heard, n_steps, batch, "phones")
+        return _ctc(logits, n_steps, batch, "symbols") + self.recipe.phones * phones
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return letter accuracy over held-out clips, and each set's error rates."""
+        n_letters: Counter[str] = Counter()
+        n_wrong: Counter[str] = Counter()
+        n_words: Counter[str] = Counter()
+        n_errors: Counter[str] = Counter()
+        for first in range(0, len(self._held_out), self.recipe.batch):
+            some = self._held_out[first : first + self.recipe.batch]
+            # The network looks back only: what is padded behind a clip changes nothing.
+            features = _padded([features for _, _, features in some])
+            logits = network(torch.from_numpy(features)).numpy()
+            for (name, utterance, kept), row in zip(some, logits, strict=True):
+                found = greedy_text(row[: len(kept) // STRIDE_FRAMES], ALPHABET, BLANK)
+                n_letters[name] += len(utterance.text)
+                n_wrong[name] += letter_errors(utterance.text, found)
+                n_words[name] += len(utterance.text.split())
+                n_errors[name] += word_errors(utterance.text, found)
+        return (
+            {"letter_accuracy": 1.0 - n_wrong.total() / max(1, n_letters.total())}
+            | {f"cer_{name}": n_wrong[name] / n for name, n in n_letters.items()}
+            | {f"wer_{name}": n_errors[name] / n for name, n in n_words.items()}
+        )
+
+    def _draw_order(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return an epoch's batches: clips of like length, each clip at most once."""
+        rng = np.random.default_rng((self.recipe.seed, epoch))
+        numbers = np.array(self._numbers)
+        lengths = self._store.n_frames[numbers] * rng.uniform(
+            1 - JITTER, 1 + JITTER, len(numbers)
+        )
+        ordered = numbers[np.argsort(lengths)]
+        n_steps, batch = len(numbers) // self.recipe.batch, self.recipe.batch
+        first = int(rng.integers(len(numbers) - n_steps * batch + 1))
+        rows = ordered[first : first + n_steps * batch].reshape(n_steps, batch)
+        rng.shuffle(rows)
+        return list(rows)
+
+    def _example(
+        self, step: int, index: int, number: int
+    ) -> tuple[NDArray[np.float32], int]:
+        """Return features, (T, M), T a multiple of the stride, and which clip it is."""
+        rng = np.random.default_rng((self.recipe.seed, step, index))
+        rate_hz = self.front_end.sample_rate_hz
+        if rng.random() < self.recipe.distorted:
+            n_flush = FLUSH_MS * rate_hz // MILLISECONDS_PER_SECOND
+            n_before = int(rng.uniform(0, LONGEST_START_S) * rate_hz)
+            sound = np.pad(self._store.samples(number), (n_before, n_flush))
+            noisy = add_noise(sound, self._noises, self._augmentation, rng)
+            features = distorted_features(
+                noisy, self.front_end, self._filter_bank, self._augmentation, rng
+            )
+        else:
+            kept = self._store.features(number)
+            features = redistorted(kept, self.front_end, self._augmentation, rng)
+        n_whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
+        if n_whole // STRIDE_FRAMES < ctc_length(self._symbols[number]):
+            features = self._store.features(number)  # too fast for its letters
+            n_whole = len(features)
+        return features[:n_whole], number
+
+
+def ctc_length(symbols: NDArray[np.int64]) -> int:
+    """Return the fewest steps in which CTC can write symbols, (U,)."""
+    return len(symbols) + int(np.count_nonzero(symbols[1:] == symbols[:-1]))
+
+
+def _padded(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return features, (T, M) each, as one array, (B, T, M), with zeros behind."""
+    longest = max(map(len, blocks))
+    return np.stack([np.pad(b, ((0, longest - len(b)), (0, 0))) for b in blocks])
+
+
+def _targets(name: str, texts: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
+    """Return texts as a padded tensor, (B, U), and their lengths."""
+    padded = np.zeros((len(texts), max(map(len, texts))), np.int64)
+    for row, text in zip(padded, texts, strict=True):
+        row[: len(text)] = text
+    lengths = torch.tensor([len(text) for text in texts])
+    return {name: torch.from_numpy(padded), f"n_{name}": lengths}
+
+
+def _ctc(
+    logits: Tensor, n_steps: Tensor, batch: dict[str, Tensor], name: str
+) -> Tensor:
+    return F.ctc_loss(
+        logits.float().log_softmax(dim=2).transpose(0, 1),  # (T, B, V)
+        batch[name],
+        n_steps,
+        batch[f"n_{name}"],
+        blank=BLANK,
+        zero_infinity=True,
+    )
