@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle_parts import SpeechSpec
 from edge_runtime.ctc import GreedyDecoder
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
 from edge_runtime.speech.grammar import Grammar, word_loop
@@ -49,19 +48,20 @@ class Decoding:
     """What a search over its words asks."""
     beam: BeamSettings = field(default_factory=BeamSettings)
 
-    def maker(self, spec: SpeechSpec) -> Callable[[], Decoder]:
-        """Return what makes a decoder for each utterance.
+    def maker(
+        self, alphabet: Sequence[str], blank: int, vocabulary: Sequence[str]
+    ) -> Callable[[], Decoder]:
+        """Return what makes a decoder for each utterance of a network.
 
-        Raises GrammarError for words that the bundle's alphabet cannot spell.
+        Raises GrammarError for words that its alphabet cannot spell.
         """
-        alphabet, blank = spec.alphabet, spec.blank
         if self.grammar is not None:
             graph = SpelledGrammar(alphabet, blank, self.grammar)
             return lambda: GrammarDecoder(graph)
         if self.language_model is not None:
             lexicon = Lexicon(alphabet, blank, self.language_model, self.beam)
             return lambda: BeamDecoder(lexicon)
-        return decoder_maker(alphabet, blank, spec.vocabulary)
+        return decoder_maker(alphabet, blank, vocabulary)
 
 
 def decoder_maker(

@@ -25,7 +25,8 @@ from edge_runtime.front_end import (
 from edge_runtime.model_choice import choose_model
 from edge_runtime.resample import Resampler, check_rate
 from edge_runtime.speech.endpoint import DECIBEL, Endpointer, EndpointSettings
-from edge_runtime.speech.viterbi import GrammarDecoder, Intent
+from edge_runtime.speech.grammar import Intent
+from edge_runtime.speech.viterbi import GrammarDecoder
 from edge_runtime.speech.words import Word
 from edge_runtime.weight_cache import usual_folder
 
@@ -125,7 +126,9 @@ class Transcriber:
         self._spec = require_speech(bundle)
         self._front_end = front_end_of(self._spec)
         self._clock = clock
-        self._new_decoder = (decoding or Decoding()).maker(self._spec)
+        self._new_decoder = (decoding or Decoding()).maker(
+            self._spec.alphabet, self._spec.blank, self._spec.vocabulary
+        )
         self._endpoints = endpoints or EndpointSettings()
         self._first_chunk = first_chunk
         self.reset()

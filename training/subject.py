@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime.bundle import BUNDLES, MANIFEST, Bundle, ModelFile, find_bundle
 from edge_runtime.bundle_parts import Interval
 from edge_runtime.bundle_reader import NAME
+from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
 from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.image_filter import ImageFilter
+from edge_runtime.speech.options import DecodingChoice
 from training.evaluation_pictures import PictureWork
 from training.evaluation_speech import Reader, bundle_reader
 from training.looks import LOOKS
@@ -23,6 +25,7 @@ from training.recipes.denoise import DenoiseRecipe
 from training.recipes.enhance import EnhanceRecipe
 from training.recipes.looks import LooksRecipe
 from training.record import read_record
+from training.speech import ALPHABET, BLANK
 from training.tensorflow_engine import open_tensorflow
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -43,6 +46,8 @@ class Choice:
     engine: str | None = None
     precision: str | None = None
     threads: int = 1
+    decoding: DecodingChoice = field(default_factory=DecodingChoice)
+    """How a speech network's sound becomes words."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +122,16 @@ def _open_bundle(choice: Choice) -> Iterator[Subject]:
     bundle = find_bundle(choice.what)
     name = choice.engine or "litert"
     model = bundle.model(FORMATS[name], choice.precision or "int8")
-    with _open_engine(name, model, choice.threads) as engine:
+    vocabulary = () if bundle.speech is None else bundle.speech.vocabulary
+    opening = _open_decoding(choice, bundle.speech is not None, vocabulary)
+    with _open_engine(name, model, choice.threads) as engine, opening as decoding:
         yield Subject(
             bundle.name,
             engine.name,
             engine.version,
             model.precision,
             choice.threads,
-            _bundle_work(bundle, engine),
+            _bundle_work(bundle, engine, decoding),
         )
 
 
@@ -134,9 +141,29 @@ def _open_engine(name: str, model: ModelFile, threads: int) -> Engine:
     return open_engine(name, model, threads)
 
 
-def _bundle_work(bundle: Bundle, engine: Engine) -> PictureWork | Reader:
+@contextmanager
+def _open_decoding(
+    choice: Choice, is_speech: bool, vocabulary: Sequence[str]
+) -> Iterator[Decoding]:
+    """Yield how sound becomes words; the language model runs on a device's engine."""
+    if not is_speech:
+        if choice.decoding.is_made:
+            raise SettingError(
+                f"{choice.what}: reads no speech; leave out --language-model, --beam,"
+                " --hot-words, --words and --grammar"
+            )
+        yield Decoding()
+        return
+    name = choice.engine if choice.engine in FORMAT_OF_ENGINE else "litert"
+    with choice.decoding.open(vocabulary, str(name), choice.threads) as decoding:
+        yield decoding
+
+
+def _bundle_work(
+    bundle: Bundle, engine: Engine, decoding: Decoding
+) -> PictureWork | Reader:
     if bundle.picture is None:
-        return bundle_reader(bundle, engine)
+        return bundle_reader(bundle, engine, decoding)
     return PictureWork(
         ImageFilter(bundle, engine).apply,
         bundle.depths,
@@ -170,18 +197,19 @@ def _open_checkpoint(choice: Choice, folder: Path) -> Iterator[Subject]:
 
     from training.trained import torch_threads
 
-    with torch_threads(choice.threads):
+    with torch_threads(choice.threads), _checkpoint_work(choice, folder) as work:
         yield Subject(
             folder.resolve().name,
             TORCH,
             torch.__version__,
             TORCH_PRECISION,
             choice.threads,
-            _checkpoint_work(folder),
+            work,
         )
 
 
-def _checkpoint_work(folder: Path) -> PictureWork | Reader:
+@contextmanager
+def _checkpoint_work(choice: Choice, folder: Path) -> Iterator[PictureWork | Reader]:
     from edge_runtime.front_end import FrontEnd
     from training.network_reader import network_reader
     from training.network_restorer import network_restorer
@@ -190,7 +218,7 @@ def _checkpoint_work(folder: Path) -> PictureWork | Reader:
     trained = open_checkpoint(folder)
     if isinstance(trained, TrainedRepeated):
         recipe = trained.recipe
-        return PictureWork(
+        yield PictureWork(
             network_restorer(trained.network),
             recipe.depths,
             trained.network.scale,
@@ -202,9 +230,12 @@ def _checkpoint_work(folder: Path) -> PictureWork | Reader:
             else None,
             tuple(LOOKS) if isinstance(recipe, LooksRecipe) else (),
         )
+        return
     if isinstance(trained, TrainedLanguage):
         raise SettingError(
             f"{folder}: is a language model; its log has the perplexities of held-out"
             " texts"
         )
-    return network_reader(trained.network, FrontEnd(), trained.vocabulary)
+    with _open_decoding(choice, True, trained.vocabulary) as decoding:
+        maker = decoding.maker(ALPHABET, BLANK, trained.vocabulary)
+        yield network_reader(trained.network, FrontEnd(), maker)

@@ -14,9 +14,9 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, missing_package
 from edge_runtime.options import Parser, add_engine_options, bounded
-from edge_runtime.speech.options import add_decoding_options, open_decoding
+from edge_runtime.speech.options import DecodingChoice, add_decoding_options
 from edge_runtime.speech.sources import Block, Waiting, open_microphone, standard_input
-from edge_runtime.transcriber import Event, Transcriber, open_speech
+from edge_runtime.transcriber import Event, Transcriber, open_speech, require_speech
 
 RATE_HZ = 16_000
 WYOMING = "127.0.0.1:10300"
@@ -28,10 +28,13 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.wyoming is not None and (options.stdin or options.device is not None):
         raise SettingError("--wyoming: clients send the sound; leave out the others")
+    choice = DecodingChoice.of(options)
     bundle, engine = open_speech(
         options.bundle, options.engine, options.precision, options.threads
     )
-    with engine, open_decoding(options, bundle) as decoding:
+    speech = require_speech(bundle)
+    opening = choice.open(speech.vocabulary, options.engine, options.threads)
+    with engine, opening as decoding:
         make = partial(Transcriber, bundle, engine, decoding=decoding)
         if options.wyoming is not None:
             return _serve(options.wyoming, bundle, make)

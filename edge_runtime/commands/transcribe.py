@@ -32,11 +32,11 @@ from edge_runtime.options import (
     usable_cores,
 )
 from edge_runtime.speech.listing import Recording, check_names, list_recordings
-from edge_runtime.speech.options import add_decoding_options, decisive, open_decoding
+from edge_runtime.speech.options import DecodingChoice, add_decoding_options, decisive
 from edge_runtime.speech.record import open_record
 from edge_runtime.speech.recording import Heard, Transcript, transcribe_file
 from edge_runtime.speech.transcript import FORMATS
-from edge_runtime.transcriber import open_speech
+from edge_runtime.transcriber import open_speech, require_speech
 
 TOLD_EVERY_S = 5.0
 """Seconds between two lines about a recording that takes long."""
@@ -54,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     """Transcribe as the arguments say; 1 if one of several files could not be read."""
     options = _parser().parse_args(arguments)
     options.formats = _formats(options)
+    options.decoding = DecodingChoice.of(options)
     recordings = list_recordings(options.files)
     if options.output is not None:
         check_names(recordings)
@@ -134,7 +135,9 @@ def _open_desk(options: argparse.Namespace) -> Iterator[_Desk]:
     bundle, engine = open_speech(
         options.bundle, options.engine, options.precision, options.threads
     )
-    with engine, open_decoding(options, bundle) as decoding:
+    speech = require_speech(bundle)
+    opening = options.decoding.open(speech.vocabulary, options.engine, options.threads)
+    with engine, opening as decoding:
         yield _Desk(options, bundle, engine, decoding)
 
 
@@ -217,7 +220,7 @@ class _Desk:
             "changed_ns": status.st_mtime_ns,
             "model_sha256": model.sha256,
             "engine": options.engine,
-            **decisive(options, self._decoding),
+            **decisive(options.decoding, self._decoding),
         }
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +58,49 @@ class Grammar:
     """Nodes where a sentence may end."""
     intents: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a sentence of a grammar asks for."""
+
+    name: str
+    """Of the public rule."""
+    slots: Mapping[str, str]
+    """Words said, by tag."""
+
+
+def intent_of(name: str, words: Iterable[tuple[str, str]]) -> Intent:
+    """Return the intent of words, each with its tag, which may be empty."""
+    slots: dict[str, str] = {}
+    for word, tag in words:
+        if tag:
+            slots[tag] = f"{slots.get(tag, '')} {word}".strip()
+    return Intent(name, slots)
+
+
+def understand(grammar: Grammar, words: Sequence[str]) -> Intent | None:
+    """Return the intent of a sentence in writing; None where the grammar has it not.
+
+    >>> grammar = parse_grammar("#JSGF V1.0; public <go> = go (left | right) {way};")
+    >>> understand(grammar, ["go", "left"])
+    Intent(name='go', slots={'way': 'left'})
+    """
+    ways: dict[int, tuple[Arc, ...]] = {0: ()}
+    for word in words:
+        ways = {
+            arc.target: (*ways[source], arc)
+            for arc in grammar.arcs
+            if arc.word == word
+            for source in arc.sources
+            if source in ways
+        }
+    for node, arcs in ways.items():
+        if node in grammar.finals and arcs:
+            tags = [grammar.slots[arc.slot] if arc.slot >= 0 else "" for arc in arcs]
+            said = zip(words, tags, strict=True)
+            return intent_of(grammar.intents[arcs[0].intent], said)
+    return None
 
 
 def word_loop(words: Sequence[str]) -> Grammar:

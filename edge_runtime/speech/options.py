@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.bundle import BUNDLES, Bundle
+from edge_runtime.bundle import BUNDLES
 from edge_runtime.decoder import Decoding
 from edge_runtime.errors import SettingError
 from edge_runtime.options import path
 from edge_runtime.speech.beam import BeamSettings
 from edge_runtime.speech.grammar import read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
-from edge_runtime.transcriber import require_speech
 
 NONE = "none"
 LANGUAGE_MODEL = "lm"
@@ -57,63 +56,104 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@contextmanager
-def open_decoding(options: argparse.Namespace, bundle: Bundle) -> Iterator[Decoding]:
-    """Yield the decoding that the options ask for, on their engine.
+@dataclass(frozen=True)
+class DecodingChoice:
+    """How sound is to become words; None and nothing leave it to the bundle."""
 
-    Raises SettingError for options that exclude each other.
-    """
-    words = _list(options.words)
-    hot_words = _list(options.hot_words)
-    if options.grammar is not None and words:
-        raise SettingError("--grammar: has words of its own; leave out --words")
-    closed = options.grammar is not None or bool(words)
-    name = options.language_model
-    if closed and (name or options.beam or hot_words):
-        raise SettingError(
-            "--grammar and --words: need no language model; leave out --language-model,"
-            " --beam and --hot-words"
+    language_model: str | None = None
+    beam: int | None = None
+    hot_words: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    grammar: Path | None = None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> DecodingChoice:
+        """Return what the options say.
+
+        Raises SettingError for options that exclude each other.
+        """
+        choice = cls(
+            options.language_model,
+            options.beam,
+            tuple(_list(options.hot_words)),
+            tuple(_list(options.words)),
+            options.grammar,
         )
-    if options.grammar is not None:
-        yield Decoding(grammar=read_grammar(options.grammar))
-        return
-    if words:
-        yield Decoding(grammar=word_loop(words))
-        return
-    if name is None:
-        is_free = not require_speech(bundle).vocabulary
-        name = (
-            LANGUAGE_MODEL if is_free and (BUNDLES / LANGUAGE_MODEL).is_dir() else NONE
-        )
-    if name == NONE:
-        if options.beam or hot_words:
+        searches = choice.language_model or choice.beam or choice.hot_words
+        if choice.grammar is not None and choice.words:
+            raise SettingError("--grammar: has words of its own; leave out --words")
+        if (choice.grammar is not None or choice.words) and searches:
             raise SettingError(
-                "--beam and --hot-words: are for a search with a language model; name"
-                " one with --language-model"
+                "--grammar and --words: need no language model; leave out"
+                " --language-model, --beam and --hot-words"
             )
-        yield Decoding()
-        return
-    beam = replace(BeamSettings(), hot_words=tuple(hot_words))
-    if options.beam is not None:
-        if options.beam < 1:
-            raise SettingError(f"--beam {options.beam}: expected at least 1")
-        beam = replace(beam, width=options.beam)
-    model = open_language_model(name, options.engine, "int8", options.threads)
-    with model.engine:
-        yield Decoding(language_model=model, beam=beam)
+        if choice.beam is not None and choice.beam < 1:
+            raise SettingError(f"--beam {choice.beam}: expected at least 1")
+        return choice
+
+    def told(self) -> dict[str, Any]:
+        """Return what was asked for, as a result tells it."""
+        asked = {
+            "language_model": self.language_model,
+            "beam": self.beam,
+            "hot_words": list(self.hot_words),
+            "words": list(self.words),
+            "grammar": None if self.grammar is None else str(self.grammar),
+        }
+        return {name: value for name, value in asked.items() if value}
+
+    @property
+    def is_made(self) -> bool:
+        """Whether anything was asked for."""
+        return self != DecodingChoice()
+
+    @contextmanager
+    def open(
+        self, vocabulary: Sequence[str], engine: str, threads: int
+    ) -> Iterator[Decoding]:
+        """Yield the decoding, for a bundle that has such words of its own.
+
+        Raises SettingError for a search without a language model, and what
+        `open_language_model` and `read_grammar` do.
+        """
+        if self.grammar is not None or self.words:
+            yield Decoding(
+                word_loop(self.words)
+                if self.grammar is None
+                else read_grammar(self.grammar)
+            )
+            return
+        name = self.language_model
+        if name is None:
+            is_there = (BUNDLES / LANGUAGE_MODEL).is_dir()
+            name = LANGUAGE_MODEL if is_there and not vocabulary else NONE
+        if name == NONE:
+            if self.beam or self.hot_words:
+                raise SettingError(
+                    "--beam and --hot-words: are for a search with a language model;"
+                    " name one with --language-model"
+                )
+            yield Decoding()
+            return
+        beam = replace(BeamSettings(), hot_words=self.hot_words)
+        if self.beam is not None:
+            beam = replace(beam, width=self.beam)
+        model = open_language_model(name, engine, "int8", threads)
+        with model.engine:
+            yield Decoding(language_model=model, beam=beam)
 
 
-def decisive(options: argparse.Namespace, decoding: Decoding) -> dict[str, Any]:
-    """Return all of the decoding that texts depend on."""
+def decisive(choice: DecodingChoice, decoding: Decoding) -> dict[str, Any]:
+    """Return all of a decoding that texts depend on."""
     model = decoding.language_model
-    grammar: Path | None = options.grammar
+    grammar = choice.grammar
     return {
         "language_model": None
         if model is None
         else [m.sha256 for m in model.bundle.models],
         "beam": decoding.beam.width,
-        "hot_words": list(decoding.beam.hot_words),
-        "words": options.words,
+        "hot_words": list(choice.hot_words),
+        "words": list(choice.words),
         "grammar": None if grammar is None else grammar.read_text(encoding="utf-8"),
     }
 

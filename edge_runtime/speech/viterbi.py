@@ -9,14 +9,14 @@ so the cost of a step is the same however long the recording gets.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import GrammarError
-from edge_runtime.speech.grammar import Grammar
+from edge_runtime.speech.grammar import Grammar, Intent, intent_of
 from edge_runtime.speech.words import Word
 
 LEAST_FIT = -1.0
@@ -34,16 +34,6 @@ class _Said:
     start: int
     end: int
     confidence: float
-
-
-@dataclass(frozen=True)
-class Intent:
-    """What a sentence of a grammar asks for."""
-
-    name: str
-    """Of the public rule."""
-    slots: Mapping[str, str]
-    """Words said, by tag."""
 
 
 class GrammarDecoder:
@@ -115,11 +105,8 @@ class GrammarDecoder:
         words = self.words(whole=True)
         if not words or words[0].intent < 0 or self.fit() < LEAST_FIT:
             return None
-        slots: dict[str, str] = {}
-        for word in words:
-            if word.tag:
-                slots[word.tag] = f"{slots.get(word.tag, '')} {word.text}".strip()
-        return Intent(self.grammar.intents[words[0].intent], slots)
+        name = self.grammar.intents[words[0].intent]
+        return intent_of(name, [(word.text, word.tag) for word in words])
 
     def fit(self) -> float:
         """Return how well the recording fits the grammar, in nats a step of speech.

@@ -12,6 +12,7 @@ import torch
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.bundle_parts import TensorSpec
+from edge_runtime.decoder import decoder_maker
 from edge_runtime.engine import Engine
 from edge_runtime.front_end import FrontEnd
 from export.plan import (
@@ -153,7 +154,9 @@ class _Measure:
         table: Path,
         facts: SpeechFacts,
     ) -> None:
-        self._reader = network_reader(network, front_end, vocabulary)
+        self._reader = network_reader(
+            network, front_end, decoder_maker(ALPHABET, BLANK, vocabulary)
+        )
         self._table = table
         self._facts = facts
         self._reference: float | None = None

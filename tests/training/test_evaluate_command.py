@@ -394,6 +394,7 @@ def test_speech_has_the_keys_of_the_design(
 
     rows = result.pop("rows")
     assert result.pop("engine_version")
+    assert result.pop("rtf") > 0
     assert {
         "bundle": "tones",
         "engine": "litert",
@@ -407,6 +408,8 @@ def test_speech_has_the_keys_of_the_design(
         "n_errors": 1,
         "wer": 1 / 3,
         "cer": 3 / 7,
+        "decoding": {},
+        "n_understood": 0,
     } == result
     assert ["ab", "ab"] == [row["found"] for row in rows]
 
@@ -420,10 +423,60 @@ def test_speech_rows_are_picked_by_column(
     output = capsys.readouterr()
     assert status == 0
     assert "1/1 spoken.wav: ab\n" == output.err  # nothing was heard wrong
-    assert (
-        "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors, 1"
-        " utterances, 0 left out\n"
-    ) == output.out
+    assert output.out.startswith(
+        "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors, 0"
+        " intents, 0 left out; 1 utterances, real-time factor 0.0"
+    )
+
+
+def test_words_that_are_expected_are_asked_for(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was asked for stands in the result; pictures take none of it."""
+    result = measured(capsys, tones, "--data", speech, "--words", "ba,ab", *QUICK)
+
+    assert {"words": ["ba", "ab"]} == result["decoding"]
+    assert 1 == result["n_errors"]
+
+
+def test_intents_are_measured_by_a_grammar(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table of labels needs one; all slots have to be right."""
+    (speech / "go.gram").write_text("#JSGF V1.0; public <go> = [ba] ab {what};")
+    labels = speech / "labels.tsv"
+    labels.write_text(
+        "path\tintent\tslots_json\n"
+        'spoken.wav\tgo\t{"what": "ab"}\nspoken.wav\tgo\t{"what": "ba"}\n'
+    )
+
+    result = measured(
+        capsys, tones, "--data", labels, "--grammar", speech / "go.gram", *QUICK
+    )
+
+    assert (2, 1, 0.5) == (
+        result["n_utterances"],
+        result["n_right"],
+        result["accuracy"],
+    )
+    assert f"{labels}: holds intents; name the grammar that has them" in refused(
+        capsys, tones, "--data", labels, *QUICK
+    )
+
+
+def test_pocketsphinx_is_measured_beside(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same clips, its own model, the words that were asked for."""
+    pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed")
+    asked = ["--data", speech, "--words", "a,b", "--beside"]
+
+    result = measured(capsys, tones, *asked, *QUICK)
+
+    (peer,) = result["beside"]
+    assert ("PocketSphinx", 2) == (peer["name"], peer["n_utterances"])
+    assert peer["rtf"] > 0
+    assert {word for row in peer["rows"] for word in row["found"].split()} <= {"a", "b"}
 
 
 def test_what_was_heard_wrong_is_told(

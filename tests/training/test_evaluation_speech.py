@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.decoder import decoder_maker
 from edge_runtime.engines import open_engine
-from edge_runtime.errors import AudioError
+from edge_runtime.errors import AudioError, DataError
 from edge_runtime.front_end import FrontEnd
 from tests.demo_app.hand_made_bundles import spoken_tones, tones_bundle
-from training.evaluation_speech import bundle_reader, evaluate_speech
+from training.evaluation_speech import (
+    Reading,
+    bundle_reader,
+    evaluate_intents,
+    evaluate_speech,
+    labels_of,
+)
 from training.network_reader import network_reader
 from training.speech import ALPHABET
 from training.transcriber import TranscriberNetwork
@@ -42,7 +49,10 @@ def test_errors_are_fractions_of_what_was_said(tmp_path: Path) -> None:
     heard = {"a": "One too three", "b": "", "c": "never asked"}
     table = write_table(tmp_path, said)
 
-    found = evaluate_speech(lambda p: heard[p.name], table, [("split", "dev")])
+    def read(path: Path) -> Reading:
+        return Reading(heard[path.name], audio_s=2.0, compute_s=0.1)
+
+    found = evaluate_speech(read, table, [("split", "dev")])
 
     rows = found.pop("rows")
     assert [1, 1] == [row["n_errors"] for row in rows]
@@ -59,6 +69,8 @@ def test_errors_are_fractions_of_what_was_said(tmp_path: Path) -> None:
         "n_errors": 2,
         "wer": 0.5,
         "cer": 5 / 17,
+        "rtf": 0.05,
+        "n_understood": 0,
     } == found
 
 
@@ -77,10 +89,11 @@ def test_a_network_reads_a_whole_file(spoken: Path) -> None:
     """An untrained network gives some text over its alphabet, the same each time."""
     front_end = FrontEnd()
     network = TranscriberNetwork(front_end.n_mels, 8, 2, len(ALPHABET)).eval()
-    read = network_reader(network, front_end, ())
+    read = network_reader(network, front_end, decoder_maker(ALPHABET, 0))
 
-    assert read(spoken) == read(spoken)
-    assert set(read(spoken)) <= set(ALPHABET)
+    assert read(spoken).text == read(spoken).text
+    assert set(read(spoken).text) <= set(ALPHABET)
+    assert 2.7 == read(spoken).audio_s
 
 
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:
@@ -90,14 +103,18 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
     table = write_table(tmp_path, [("none.wav", "one", "dev")])
 
     with pytest.raises(AudioError, match=r"none\.wav: no such audio file"):
-        evaluate_speech(network_reader(network, front_end, ()), table)
+        evaluate_speech(
+            network_reader(network, front_end, decoder_maker(ALPHABET, 0)), table
+        )
 
 
 def test_nothing_said_and_nothing_heard_is_right(tmp_path: Path) -> None:
     """An empty text against an empty transcript is no error."""
     table = write_table(tmp_path, [("a", "…", "dev"), ("b", "two", "dev")])
 
-    found = evaluate_speech(lambda path: "two" if path.name == "b" else "", table)
+    found = evaluate_speech(
+        lambda path: Reading("two" if path.name == "b" else "", 1.0, 0.0), table
+    )
 
     assert (1, 0, 0.0, 0.0) == (
         found["n_words"],
@@ -105,3 +122,51 @@ def test_nothing_said_and_nothing_heard_is_right(tmp_path: Path) -> None:
         found["wer"],
         found["cer"],
     )
+
+
+def write_labels(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
+    lines = ["path\tintent\tslots_json", *("\t".join(row) for row in rows)]
+    path = folder / "labels.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_intents_are_right_with_all_their_slots(tmp_path: Path) -> None:
+    """Spaces around values and empty slots do not count; one that is wrong does."""
+    order = {"drink": "latte", "size": "large"}
+    heard = {
+        "right": [{"name": "order", "slots": order}],
+        "wrong": [{"name": "order", "slots": order | {"size": "small"}}],
+        "twice": [{"name": "order", "slots": order}] * 2,
+        "none": [],
+    }
+    slots = '{"drink": " latte", "size": "large ", "milk": ""}'
+    labels = write_labels(tmp_path, [(name, "order", slots) for name in heard])
+
+    found = evaluate_intents(lambda p: Reading("x", 1.0, 0.5, heard[p.name]), labels)
+
+    assert (4, 1, 0.25) == (found["n_utterances"], found["n_right"], found["accuracy"])
+    assert (1, 0.5) == (found["n_rejected"], found["rtf"])
+    assert "order(drink: latte, size: large)" == found["rows"][0]["expected"]
+    assert "order(drink: latte, size: small)" == found["rows"][1]["found"]
+
+
+def test_slots_that_are_no_object_are_told(tmp_path: Path) -> None:
+    """With table and line."""
+    labels = write_labels(tmp_path, [("a", "order", "{}"), ("b", "order", "latte")])
+
+    with pytest.raises(DataError) as caught:
+        evaluate_intents(lambda path: Reading("", 1.0, 0.0), labels)
+
+    assert f"{labels}, line 3: slots_json is 'latte', expected an object" in str(
+        caught.value
+    )
+
+
+def test_a_folder_of_intents_is_known_by_its_table(tmp_path: Path) -> None:
+    """A table of texts beside it comes first."""
+    labels = write_labels(tmp_path, [("a", "order", "{}")])
+
+    assert labels == labels_of(tmp_path) == labels_of(labels)
+    write_table(tmp_path, [("a", "one", "dev")])
+    assert labels_of(tmp_path) is None

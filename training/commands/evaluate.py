@@ -19,9 +19,18 @@ from edge_runtime.options import Parser, add_engine_options, path, print_json
 from edge_runtime.pictures import list_pictures
 from edge_runtime.progress import Progress
 from edge_runtime.resample import LOWEST_RATE_HZ
+from edge_runtime.speech.options import DecodingChoice, add_decoding_options
+from training import sphinx
 from training.data import data_folder
 from training.evaluation_pictures import PictureWork, evaluate_pictures
-from training.evaluation_speech import Reader, evaluate_speech
+from training.evaluation_speech import (
+    INTENT_COLUMNS,
+    Reader,
+    Reading,
+    evaluate_intents,
+    evaluate_speech,
+    labels_of,
+)
 from training.exposure import KINDS
 from training.opencv import opencv_threads
 from training.problems import (
@@ -49,7 +58,7 @@ SPEECH = Path("speech/free-spoken-digit/transcripts.tsv")
 NOISE_ONLY = ("sigma", "protocol", "blind")
 """Options that mean nothing where no noise is taken away."""
 LIGHT_OR_LOOK = ("exposure", "strength", "look")
-PICTURES_ONLY = ("depth", *NOISE_ONLY, *LIGHT_OR_LOOK, "beside", "plot")
+PICTURES_ONLY = ("depth", *NOISE_ONLY, *LIGHT_OR_LOOK, "plot")
 """Options that mean nothing for speech."""
 
 SAME_FOR_LOOKS = (
@@ -78,7 +87,14 @@ def run(arguments: Sequence[str]) -> int:
         raise DataError(f"{options.data}: no such data; name yours with --data")
     if options.plot is not None:
         _check_plot(options.plot)
-    choice = Choice(options.what, options.engine, options.precision, options.threads)
+    options.decoding = DecodingChoice.of(options)
+    choice = Choice(
+        options.what,
+        options.engine,
+        options.precision,
+        options.threads,
+        options.decoding,
+    )
     with open_subject(choice) as subject:
         work = subject.work
         if isinstance(work, PictureWork):
@@ -285,20 +301,54 @@ def _speech(
 ) -> dict[str, Any]:
     _refuse(options, PICTURES_ONLY, f"is for pictures, {subject.name} reads speech")
     data = data_folder() / SPEECH if options.data is None else options.data
+    version = sphinx.require() if options.beside else ""
+    labels = labels_of(data)
+    if labels is not None and options.decoding.grammar is None:
+        raise SettingError(
+            f"{labels}: holds intents; name the grammar that has them with --grammar"
+        )
+    paths = _clips(data, labels, where)
+    for clip in paths:  # a bad one is found before the others are heard
+        read_clip(clip, LOWEST_RATE_HZ)
+
+    def measured(name: str, reads: Reader) -> dict[str, Any]:
+        with Progress(len(paths)) as progress:
+
+            def told(path: Path) -> Reading:
+                reading = reads(path)
+                progress.step(f"{name}{path.name}: {reading.text}")
+                return reading
+
+            if labels is not None:
+                return evaluate_intents(told, labels)
+            return evaluate_speech(told, data, where)
+
+    found = {
+        **subject.conditions,
+        "depth": None,
+        "data": str(data),
+        "decoding": options.decoding.told(),
+        **measured("", reader),
+    }
+    if options.beside:
+        peer = sphinx.sphinx_reader(options.decoding.words, options.decoding.grammar)
+        beside = measured("PocketSphinx: ", peer)
+        found["beside"] = [{"name": "PocketSphinx", "version": version, **beside}]
+    return found
+
+
+def _clips(
+    data: Path, labels: Path | None, where: Sequence[tuple[str, str]]
+) -> list[Path]:
+    """Return the recordings of a table; raises DataError for one that is not there."""
+    if labels is not None:
+        rows = read_rows(labels, INTENT_COLUMNS, where)
+        check_files(labels, rows)
+        return [labels.parent / row["path"] for row in rows]
     utterances = read_table(data, where).utterances
     table = data / TABLE_FILE if data.is_dir() else data
     check_files(table, (utterance.columns for utterance in utterances))
-    for utterance in utterances:  # a bad clip is found before the others are heard
-        read_clip(utterance.path, LOWEST_RATE_HZ)
-    with Progress(len(utterances)) as progress:
-
-        def told(path: Path) -> str:
-            text = reader(path)
-            progress.step(f"{path.name}: {text}")
-            return text
-
-        result = evaluate_speech(told, data, where)
-    return {**subject.conditions, "depth": None, "data": str(data), **result}
+    return [utterance.path for utterance in utterances]
 
 
 def list_clean(data: Path, where: Sequence[tuple[str, str]]) -> list[Path]:
@@ -361,12 +411,10 @@ def _mistakes(result: dict[str, Any]) -> list[str]:
 
 def _summary(result: dict[str, Any]) -> list[str]:
     on = f"{result['bundle']} ({result['engine']} {result['precision']}"
-    if "wer" in result:
-        return [
-            f"{on}): {result['wer']:.2%} word errors ({result['n_errors']} of"
-            f" {result['n_words']}), {result['cer']:.2%} character errors,"
-            f" {result['n_utterances']} utterances, {result['n_left_out']} left out"
-        ]
+    if "rtf" in result:
+        rows = [(f"{on})", result)]
+        rows += [(row["name"], row) for row in result.get("beside", ())]
+        return [f"{name}: {_told(row)}" for name, row in rows]
     if "sigma" in result:
         blind = ", sigma estimated" if result["blind"] else ""
         done = f"sigma {result['sigma']:g} {result['protocol']}{blind}"
@@ -387,6 +435,21 @@ def _summary(result: dict[str, Any]) -> list[str]:
         found = f"the reference, {row['ms']:.0f} ms each"
         lines.append(f"{row['name']}: {found if is_reference else _quality(row)}")
     return lines
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Return what was found of speech."""
+    pace = f"{row['n_utterances']} utterances, real-time factor {row['rtf']:.3f}"
+    if "accuracy" in row:
+        return (
+            f"{row['accuracy']:.2%} of the intents right, all slots included"
+            f" ({row['n_right']}), {row['n_rejected']} clips without one; {pace}"
+        )
+    return (
+        f"{row['wer']:.2%} word errors ({row['n_errors']} of {row['n_words']}),"
+        f" {row['cer']:.2%} character errors, {row['n_understood']} intents,"
+        f" {row['n_left_out']} left out; {pace}"
+    )
 
 
 def _quality(row: dict[str, Any]) -> str:
@@ -450,8 +513,9 @@ def _parser() -> argparse.ArgumentParser:
         help="measure what others do to the same pictures, too: scikit-image's and"
         " OpenCV's non-local means; histogram equalization, automatic gain and the best"
         " gamma; OpenCV's operators; and BM3D, if bm3d is installed (extra compare)."
-        " Bicubic enlarging is measured in any case",
+        " Bicubic enlarging is measured in any case. Of speech: PocketSphinx",
     )
+    add_decoding_options(parser)
     parser.add_argument(
         "--plot",
         type=Path,

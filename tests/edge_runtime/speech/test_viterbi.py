@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from edge_runtime.ctc import greedy_text
 from edge_runtime.decoder import whole_text
 from edge_runtime.errors import GrammarError
-from edge_runtime.speech.grammar import parse_grammar, word_loop
-from edge_runtime.speech.viterbi import GrammarDecoder, Intent, SpelledGrammar
+from edge_runtime.speech.grammar import Intent, parse_grammar, word_loop
+from edge_runtime.speech.viterbi import GrammarDecoder, SpelledGrammar
 
 ALPHABET = ("", " ", "a", "b")
 WORDS = ("ab", "ba", "a", "bb")
