@@ -54,6 +54,8 @@ class LanguageNetwork(nn.Module):
         self.gru = RowsGRU(hidden, n_layers)
         self.dropout = nn.Dropout(dropout)
         self.output = None if tied else nn.Linear(hidden, n_words)
+        if not tied:
+            self.words.register_parameter("bias", None)  # the output has one
 
     def forward(self, words: Tensor) -> Tensor:
         """Return logits, (B, T, V), of words, (B, T); states begin at zero."""

@@ -1,0 +1,200 @@
+"""What sharing costs and buys in speech, measured: `python -m training.speech_study`.
+
+Three questions, each by short trainings that differ in one thing alone, with three
+seeds: one cell over all layers against a cell for each, of equal depth and of equal
+size; a table of words that is read and written with against two, of equal width and of
+equal size; letters alone against letters with phones beside. Runs lie in a folder and
+go on where they stopped; results/speech_study.json and a plot of each question are
+written when all of its runs are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import TiedgeError
+from edge_runtime.files import write_text
+from edge_runtime.options import Parser
+from training.commands.train import run as train
+from training.curves import LOG_FILE
+from training.recipe import override, restore
+from training.recipes import RECIPES
+from training.record import STATE_FILE, read_record, source_revision
+
+ROOT = Path(__file__).parents[1]
+SEEDS = (0, 1, 2)
+STUDENT_95 = 4.303
+"""Two-sided 95 % quantile of Student's t with two degrees of freedom: three seeds."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to do it."""
+
+    name: str
+    settings: str
+    """`NAME=VALUE` apart by spaces."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Trainings of one recipe that differ in one thing."""
+
+    name: str
+    recipe: str
+    common: str
+    """Settings of all of them."""
+    variants: tuple[Variant, ...]
+    metrics: tuple[str, ...]
+    """Of the last validation; lower is better."""
+
+
+QUESTIONS = (
+    Question(
+        "layers",
+        "transcribe",
+        "steps=2800 batch=16 hidden=192 layers=4 synthetic=0 validate_steps=280",
+        (
+            Variant("one cell for 4 layers", ""),
+            Variant("4 cells, equal width", "shared=false"),
+            Variant("4 cells, equal size", "shared=false hidden=112"),
+        ),
+        ("cer_speechocean762", "cer_wuw-corpus-ii"),
+    ),
+    Question(
+        "words",
+        "lm",
+        "steps=4000 hidden=128 validate_steps=400",
+        (
+            Variant("one table of words", ""),
+            Variant("two tables, equal width", "tied=false"),
+            Variant("two tables, equal size", "tied=false hidden=67"),
+        ),
+        (
+            "perplexity_ljspeech",
+            "perplexity_doyle",
+            "perplexity_speechocean762",
+            "perplexity_wuw-corpus-ii",
+        ),
+    ),
+    Question(
+        "phones",
+        "transcribe",
+        "steps=2800 batch=16 hidden=192 layers=4 synthetic=0 validate_steps=280",
+        (
+            Variant("letters, phones beside", ""),
+            Variant("letters alone", "phones=0"),
+        ),
+        ("cer_speechocean762", "cer_wuw-corpus-ii"),
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train what is missing, and write what was found."""
+    parser = Parser(prog="python -m training.speech_study", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--only", choices=[q.name for q in QUESTIONS], help="one question"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/speech_study"),
+        help="folder of the trainings; default runs/speech_study",
+    )
+    try:
+        options = parser.parse_args(arguments)
+        for question in QUESTIONS:
+            if options.only in (None, question.name):
+                rows = list(measure(question, options.runs))
+                write(ROOT / "results" / "speech_study.json", question, rows)
+    except TiedgeError as error:
+        print(f"speech_study: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(question: Question, runs: Path) -> Iterator[dict[str, Any]]:
+    """Yield a row for each variant, of runs that are made or gone on with."""
+    for variant in question.variants:
+        folders = [_folder(runs, question, variant, seed) for seed in SEEDS]
+        for seed, folder in zip(SEEDS, folders, strict=True):
+            _train(question, variant, seed, folder)
+        yield summarize(question, variant, folders)
+
+
+def summarize(
+    question: Question, variant: Variant, folders: Sequence[Path]
+) -> dict[str, Any]:
+    """Return a variant's figures: means over seeds, and half of their 95 % interval."""
+    last = [_rows(folder)[-1] for folder in folders]
+    found: dict[str, Any] = {
+        "variant": variant.name,
+        "settings": f"{question.common} {variant.settings}".strip(),
+        "n_seeds": len(folders),
+        "n_parameters": _n_parameters(folders[0]),
+    }
+    for metric in question.metrics:
+        values = [float(row[metric]) for row in last]
+        spread = statistics.stdev(values) / math.sqrt(len(values))
+        found[metric] = statistics.mean(values)
+        found[f"{metric}_half_interval"] = STUDENT_95 * spread
+    first = question.metrics[0]
+    found["curves"] = [
+        [[int(row["step"]), float(row[first])] for row in _rows(folder)]
+        for folder in folders
+    ]
+    return found
+
+
+def write(path: Path, question: Question, rows: Sequence[dict[str, Any]]) -> None:
+    """Put a question's rows in the place of those that the file has."""
+    kept: dict[str, Any] = {}
+    if path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    kept[question.name] = {"revision": source_revision(), "rows": list(rows)}
+    write_text(path, json.dumps(kept, indent=1) + "\n")
+
+
+def _train(question: Question, variant: Variant, seed: int, folder: Path) -> None:
+    settings = [*question.common.split(), *variant.settings.split()]
+    arguments = [question.recipe, *settings, "--seed", str(seed)]
+    if (folder / STATE_FILE).exists():
+        arguments.append("--resume")
+    train([*arguments, "--output", str(folder)])
+
+
+def _folder(runs: Path, question: Question, variant: Variant, seed: int) -> Path:
+    place = question.variants.index(variant)
+    return runs / f"{question.name}-{place}-{seed}"
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / LOG_FILE).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _n_parameters(folder: Path) -> int:
+    """Return how many weights a run's network has, without those for training alone."""
+    record = read_record(folder)
+    kind = RECIPES[record["recipe"]].settings
+    recipe = override(
+        restore(kind, record["settings"], folder),
+        ["phones=0"] if "phones" in record["settings"] else [],
+    )
+    network = recipe.network()  # type: ignore[attr-defined]
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
