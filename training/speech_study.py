@@ -17,7 +17,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from edge_runtime.files import write_text
 from edge_runtime.options import Parser
 from training.commands.train import run as train
 from training.curves import LOG_FILE
-from training.recipe import override, restore
+from training.recipe import restore
 from training.recipes import RECIPES
+from training.recipes.lm import LmRecipe
+from training.recipes.transcribe import TranscribeRecipe
 from training.record import STATE_FILE, read_record, source_revision
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +68,7 @@ QUESTIONS = (
         (
             Variant("one cell for 4 layers", ""),
             Variant("4 cells, equal width", "shared=false"),
-            Variant("4 cells, equal size", "shared=false hidden=112"),
+            Variant("4 cells, equal size", "shared=false hidden=114"),
         ),
         ("cer_speechocean762", "cer_wuw-corpus-ii"),
     ),
@@ -188,12 +190,11 @@ def _n_parameters(folder: Path) -> int:
     """Return how many weights a run's network has, without those for training alone."""
     record = read_record(folder)
     kind = RECIPES[record["recipe"]].settings
-    recipe = override(
-        restore(kind, record["settings"], folder),
-        ["phones=0"] if "phones" in record["settings"] else [],
-    )
-    network = recipe.network()  # type: ignore[attr-defined]
-    return sum(parameter.numel() for parameter in network.parameters())
+    recipe = restore(kind, record["settings"], folder)
+    if isinstance(recipe, TranscribeRecipe):
+        recipe = replace(recipe, phones=0.0)
+    assert isinstance(recipe, TranscribeRecipe | LmRecipe)
+    return sum(parameter.numel() for parameter in recipe.network().parameters())
 
 
 if __name__ == "__main__":
