@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.bundle import BUNDLES
+from edge_runtime.bundle_reader import NAME
 from edge_runtime.decoder import Decoding
 from edge_runtime.errors import SettingError
 from edge_runtime.options import path
@@ -17,6 +18,8 @@ from edge_runtime.speech.beam import BeamSettings
 from edge_runtime.speech.grammar import read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
 
+GRAMMARS = Path(__file__).parents[1] / "grammars"
+"""The ready-made grammars."""
 NONE = "none"
 LANGUAGE_MODEL = "lm"
 
@@ -50,9 +53,11 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--grammar",
-        type=path,
-        metavar="FILE",
-        help="sentences that are expected, in JSGF; what does not fit has no intent",
+        type=_grammar,
+        metavar="NAME",
+        help="sentences that are expected: a file in JSGF, or a ready-made one"
+        f" ({' '.join(sorted(p.stem for p in GRAMMARS.glob('*.gram')))}); what does not"
+        " fit has no intent",
     )
 
 
@@ -156,6 +161,12 @@ def decisive(choice: DecodingChoice, decoding: Decoding) -> dict[str, Any]:
         "words": list(choice.words),
         "grammar": None if grammar is None else grammar.read_text(encoding="utf-8"),
     }
+
+
+def _grammar(text: str) -> Path:
+    """Return the path of a ready-made grammar, or of the one in a file."""
+    ready_made = GRAMMARS / f"{text}.gram"
+    return ready_made if NAME.fullmatch(text) and ready_made.is_file() else path(text)
 
 
 def _list(text: str) -> list[str]:

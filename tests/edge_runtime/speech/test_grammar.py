@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import GrammarError
-from edge_runtime.speech.grammar import DEEPEST, Grammar, parse_grammar, read_grammar
+from edge_runtime.speech.grammar import (
+    DEEPEST,
+    Grammar,
+    Intent,
+    parse_grammar,
+    read_grammar,
+    understand,
+)
+from edge_runtime.speech.options import GRAMMARS
 
 HEAD = "#JSGF V1.0;\ngrammar g;\n"
 
@@ -129,3 +137,27 @@ def test_a_file_is_read_or_named(tmp_path: Path) -> None:
         read_grammar(path)
     path.write_text(f"{HEAD}public <go> = on;", encoding="utf-8-sig")
     assert ("on",) == tuple(arc.word for arc in read_grammar(path).arcs)
+
+
+def test_the_ready_made_grammar_has_the_orders_at_hand() -> None:
+    """What people said to a coffee machine, and what they did not."""
+    grammar = read_grammar(GRAMMARS / "coffee.gram")
+
+    def asked(text: str) -> Intent | None:
+        return understand(grammar, text.split())
+
+    slots = {
+        "coffeeDrink": "house coffee",
+        "size": "twelve ounce",
+        "numberOfShots": "double shot",
+        "sugarAmount": "a little bit of brown sugar",
+        "milkAmount": "cream",
+    }
+    found = asked(
+        "can i get a double shot twelve ounce house coffee with a little bit of brown"
+        " sugar and cream"
+    )
+    assert Intent("orderDrink", slots) == found
+    assert Intent("orderDrink", {"coffeeDrink": "latte"}) == asked("give me a latte")
+    assert asked("give me a") is None
+    assert asked("we call it bear") is None
