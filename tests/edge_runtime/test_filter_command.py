@@ -31,7 +31,6 @@ from tests.demo_app.hand_made_bundles import blur_bundle, light_bundle
 
 ENDINGS = ".bmp .jpeg .jpg .png .tif .tiff .webp"
 
-ROOT = Path(__file__).parents[2]
 NOBODY = 2**22 + 1
 """The number of no process: Linux gives none above 2**22."""
 
@@ -649,10 +648,10 @@ def test_workers_import_nothing_from_the_current_folder(
         pytest.skip("one core leaves no choice")
     for name in ("pickle", "struct"):
         (tmp_path / f"{name}.py").write_text("open('was-run', 'w')\n")
-    python = [sys.executable, ROOT / "tiedge.py", "filter"]
+    program = Path(sys.executable).with_name("tiedge")
 
     done = subprocess.run(
-        [*python, blur, *folders, "--jobs", "2", "--precision", "fp32"],
+        [program, "filter", blur, *folders, "--jobs", "2", "--precision", "fp32"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
