@@ -195,6 +195,7 @@ def _read_bundle(root: Field, folder: Path) -> Bundle:
         "licence",
         "training_data",
         "metrics",
+        optional=("language",),  # earlier bundles have none
     )
     return Bundle(
         folder=folder,

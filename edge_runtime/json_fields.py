@@ -69,9 +69,14 @@ class Field:
         """Raise the BundleError that says what stands here and what should."""
         raise refusal(self.file, self.path or "document", _shown(self.value), expected)
 
-    def object(self, *keys: str) -> dict[str, Field]:
-        """Return the fields of an object that has exactly `keys`."""
+    def object(self, *keys: str, optional: Sequence[str] = ()) -> dict[str, Field]:
+        """Return the fields of an object that has exactly `keys`.
+
+        One that is optional and not there reads as null.
+        """
         fields = self.mapping()
+        for key in optional:
+            fields.setdefault(key, Field(None, self.file, self._below(key)))
         for key in keys:
             if key not in fields:
                 self._refuse_missing(key)

@@ -272,7 +272,6 @@ def _write(plan: Plan, built: Sequence[_Built], folder: Path) -> None:
             for weight in plan.source
         ],
         "metrics": [asdict(m) for one in built for m in one.model.metrics],
-        "language": None,
         **plan.facts,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)

@@ -12,6 +12,7 @@ from edge_runtime.errors import BundleError
 from tests.malformed_bundles import MALFORMED, Malformed, changed
 from tests.sample_bundles import (
     Json,
+    language_manifest,
     loop_manifest,
     picture_manifest,
     read_manifest,
@@ -113,3 +114,27 @@ def test_the_documented_examples_open(schema: Any, tmp_path: Path) -> None:
         Bundle.open(write_bundle(tmp_path / str(number), manifest))
 
     assert ["picture", "speech"] == [manifest["task"] for manifest in manifests]
+
+
+@pytest.mark.parametrize("make", [picture_manifest, speech_manifest])
+def test_language_may_be_absent_where_it_is_null(
+    schema: Any, tmp_path: Path, make: Any
+) -> None:
+    """As in bundles of the time before there were language models."""
+    manifest = {key: v for key, v in make().items() if key != "language"}
+
+    assert [] == list(schema.iter_errors(manifest))
+    assert Bundle.open(write_bundle(tmp_path, manifest)).language is None
+
+
+def test_a_language_bundle_needs_it(schema: Any, tmp_path: Path) -> None:
+    """What its task asks for cannot be absent."""
+    manifest = {
+        key: v
+        for key, v in language_manifest(("</s>", "<unk>"), 1).items()
+        if key != "language"
+    }
+
+    assert not schema.is_valid(manifest)
+    with pytest.raises(BundleError, match="language is null, expected an object"):
+        Bundle.open(write_bundle(tmp_path, manifest))
