@@ -1,4 +1,4 @@
-"""What holds for every test: no network, fixed seeds, versions in the header."""
+"""What holds for every test: no network, fixed seeds, no deadline, versions told."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no failure
+settings.load_profile("any machine")
 
 VERSIONS_SHOWN = (
     "numpy",

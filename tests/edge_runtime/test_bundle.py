@@ -329,7 +329,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from([picture_manifest, speech_manifest]), JUNK)
 def test_whatever_stands_in_a_field_it_opens_or_is_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, make: Any, junk: Any

@@ -77,7 +77,7 @@ VALUES = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.sampled_from([picture_manifest, speech_manifest]), VALUES)
 def test_what_the_reader_opens_the_schema_accepts(
     schema: Any,

@@ -133,7 +133,7 @@ def test_frames_are_whole_windows(n_samples: int, n_frames: int) -> None:
     assert n_frames == SMALL.n_frames(n_samples)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=st.lists(st.integers(0, 300), max_size=30))
 def test_chunking_does_not_show(sizes: list[int]) -> None:
     """Samples cut anywhere, even into nothing, give the same blocks to the bit."""

@@ -74,7 +74,7 @@ def noisy(n_rows: int, n_columns: int) -> NDArray[np.float32]:
     return rng.normal(0.5, 0.4, (n_rows, n_columns, 3)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 2]))
 def test_tiled_equals_untiled_to_the_bit(
     image_filter: ImageFilter, n_rows: int, n_columns: int, depth: int
@@ -105,7 +105,6 @@ def test_seams_would_show_with_too_small_a_radius(
     assert not np.array_equal(network(picture, np.float32(25.0 / 255.0), 2), actual)
 
 
-@settings(deadline=None)
 @given(
     tile=st.integers(4, 40),
     radius=st.integers(0, 12),

@@ -70,7 +70,7 @@ def test_agrees_with_a_naive_sum() -> None:
     np.testing.assert_allclose(expected, found, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(0, 900), max_size=20),
     from_hz=st.sampled_from([8000, 9001, 11_025, 16_000, 44_100, 48_000, 96_000]),

@@ -102,7 +102,6 @@ def test_the_text_grows_with_the_audio(transcriber: Transcriber) -> None:
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 16_000, 44_100])
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

@@ -63,7 +63,7 @@ def check(data: bytes, model_format: str) -> None:
 def test_a_damaged_file_is_one_clear_line(model_format: str) -> None:
     """Whatever is changed in a small file, the outcome is a report or a refusal."""
 
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300, derandomize=True, database=None)
     @given(data=damage(SMALL[model_format]()))
     def try_it(data: bytes) -> None:
         check(data, model_format)
@@ -78,7 +78,7 @@ def test_a_damaged_shipped_file_is_one_clear_line(name: str) -> None:
     if not path.is_file():
         pytest.skip(f"the ready-made {name} is not built; run: make bundles")
 
-    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=100, derandomize=True, database=None)
     @given(data=damage(path.read_bytes()))
     def try_it(data: bytes) -> None:
         check(data, path.suffix[1:])
@@ -91,7 +91,7 @@ def test_a_damaged_shipped_file_is_one_clear_line(name: str) -> None:
 def test_thousands_of_damaged_files_are_one_clear_line(model_format: str) -> None:
     """The same at length."""
 
-    @settings(max_examples=5_000, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=5_000, derandomize=True, database=None)
     @given(data=damage(SMALL[model_format]()))
     def try_it(data: bytes) -> None:
         check(data, model_format)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from export.constants import Quantization, Use, View, codes
@@ -40,7 +40,6 @@ def matched(how, data, values):
     return match(decoded, values)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, axes=AXES)
 def test_finds_float_weights_in_any_order_of_axes(seed, axes):
     """A float32 weight is found, exactly, however its axes are ordered."""
@@ -52,7 +51,6 @@ def test_finds_float_weights_in_any_order_of_axes(seed, axes):
     assert 0.0 == found.error
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, axes=AXES, bits=st.sampled_from([4, 8]), axis=st.integers(0, 3))
 def test_finds_rounded_weights_in_any_order_of_axes(seed, axes, bits, axis):
     """An integer weight is found by its scales, 4-bit ones packed in pairs."""
@@ -65,7 +63,6 @@ def test_finds_rounded_weights_in_any_order_of_axes(seed, axes, bits, axis):
     assert found.error <= 0.501
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, off=st.floats(2.0, 100.0), place=st.integers(0, 6 * 4 * 9 - 1))
 def test_one_element_off_by_two_steps_is_another_weight(seed, off, place):
     """A single code that no rounding explains is enough to tell two weights apart."""

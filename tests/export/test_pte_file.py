@@ -147,7 +147,7 @@ def test_refuses_an_entry_point_of_values_that_are_not_there(slot, index):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_damaged_files_are_expected_failures(data):
     """Cut or altered bytes are read, or refused in one line; nothing else happens."""

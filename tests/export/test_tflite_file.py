@@ -123,7 +123,7 @@ def test_refuses_a_buffer_that_is_not_there():
         read_tflite(rewritten(tflite(Recursive), point_away))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_files_are_expected_failures(data):
     """Cut or altered bytes are read, or refused in one line; nothing else happens."""

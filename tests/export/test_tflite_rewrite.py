@@ -56,7 +56,7 @@ def test_deduplicated_file_computes_the_same(scheme, steps):
     assert np.array_equal(outputs(data, name), outputs(deduplicate(data), name))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     chosen=st.lists(st.booleans(), min_size=1, max_size=30),
     behind=st.booleans(),

@@ -17,7 +17,7 @@ def noise(height: int, width: int) -> bytes:
     return jpeg.encode(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(cut=st.integers(1, 5000))
 def test_a_stream_may_be_cut_anywhere(cut: int) -> None:
     """The pictures come out as they went in, whatever the blocks are."""
