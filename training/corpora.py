@@ -25,10 +25,10 @@ def read_corpora(folder: Path) -> list[Utterance]:
 
     A corpus is a folder of LibriSpeech (`*/*/*.trans.txt`), of Common Voice
     (`train.tsv` and `clips`), of LJSpeech (`metadata.csv` and `wavs`), or one with a
-    `transcripts.tsv`. Each clip's columns have `speaker` and `split`, one of train, dev
-    and test: the corpus's own, or else one speaker in HELD_OUT_ONE_IN is `dev`, and one
-    clip where there is one speaker. Texts are normalized; clips without words, and
-    clips flagged as unintelligible, are left out.
+    `transcripts.tsv`. Each clip's columns have `speaker`, `text` as it stands there,
+    and `split`, one of train, dev and test: the corpus's own, or else one speaker in
+    HELD_OUT_ONE_IN is `dev`, and one clip where there is one speaker. Texts are
+    normalized; clips without words, and clips flagged as unintelligible, are left out.
 
     Raises DataError where there is no corpus, or one cannot be read.
     """
@@ -81,7 +81,11 @@ def _read_librispeech(folder: Path) -> list[Utterance]:
                     f"{table}, line {number}: found {line[:60]!r}, expected a clip's"
                     " name and its text"
                 )
-            columns = {"speaker": table.parent.parent.name, "split": split}
+            columns = {
+                "speaker": table.parent.parent.name,
+                "split": split,
+                "text": text,
+            }
             path = table.parent / f"{name}.flac"
             found.append(Utterance(path, normalize_text(text), columns))
     return _spoken(found) if split else _split(_spoken(found))
@@ -93,9 +97,13 @@ def _read_common_voice(folder: Path) -> list[Utterance]:
         if not (folder / name).is_file():
             continue
         for row in read_rows(folder / name, ("client_id", "path", "sentence"), ()):
-            columns = {"speaker": row["client_id"], "split": split}
+            columns = {
+                "speaker": row["client_id"],
+                "split": split,
+                "text": row["sentence"],
+            }
             path = folder / "clips" / row["path"]
-            found.append(Utterance(path, normalize_text(row["sentence"]), columns))
+            found.append(Utterance(path, normalize_text(columns["text"]), columns))
     return _spoken(found)
 
 
@@ -111,7 +119,8 @@ def _read_ljspeech(folder: Path) -> list[Utterance]:
                 " its text with | between"
             )
         path = folder / "wavs" / f"{row[0]}.wav"
-        found.append(Utterance(path, normalize_text(row[-1]), {"speaker": ""}))
+        columns = {"speaker": "", "text": row[-1]}
+        found.append(Utterance(path, normalize_text(row[-1]), columns))
     return _split(_spoken(found))
 
 

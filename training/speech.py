@@ -103,6 +103,19 @@ def normalize_text(text: str) -> str:
     return " ".join(re.sub(r"[^a-z']", " ", text).split())
 
 
+def foreign_letters(text: str) -> str:
+    """Return the letters of a text that no speech network writes, each once.
+
+    `normalize_text` leaves them out, so that what is said is another text.
+
+    >>> foreign_letters("Crème brûlée, 42!")
+    'èûé'
+    """
+    text = unicodedata.normalize("NFKC", text).lower()
+    found = (c for c in text if c.isalpha() and c not in LETTERS)
+    return "".join(dict.fromkeys(found))
+
+
 def speak_number(digits: str) -> str:
     """Return a number's words.
 

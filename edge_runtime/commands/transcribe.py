@@ -62,6 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     with _open_desk(options) as desk:
         if len(recordings) == 1 and not options.files[0].is_dir():
             rows = [desk.transcribe(recordings[0], _Teller(recordings[0].source))]
+            if "remark" in rows[0]:
+                told = f"tiedge transcribe: {rows[0]['file']}: {rows[0]['remark']}"
+                print(one_line(told), file=sys.stderr)
         else:
             work: Iterator[Row] = map(desk.row, recordings)
             if n_at_once > 1:
@@ -202,6 +205,8 @@ class _Desk:
             "audio_s": round(transcript.audio_s, 3),
             "compute_ms": round(transcript.compute_ms, 3),
         }
+        if transcript.remark is not None:
+            row["remark"] = transcript.remark
         if self._decoding.grammar is not None and self._decoding.grammar.intents:
             row["intents"] = [segment.intent for segment in transcript.segments]
         return row
@@ -291,7 +296,8 @@ def _told(row: Row) -> str:
         return str(row["error"])
     if "done_before" in row:
         return f"{row['file']}: done before"
-    return f"{row['file']}: {row['audio_s']:.1f} s in {row['compute_ms']:.0f} ms"
+    told = f"{row['file']}: {row['audio_s']:.1f} s in {row['compute_ms']:.0f} ms"
+    return f"{told}: {row['remark']}" if "remark" in row else told
 
 
 def _print_texts(rows: Sequence[Row]) -> None:

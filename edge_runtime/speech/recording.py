@@ -11,6 +11,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
 from edge_runtime.errors import AudioError
+from edge_runtime.speech.loudness import Loudness
 from edge_runtime.speech.record import Record
 from edge_runtime.speech.transcript import Segment
 from edge_runtime.transcriber import Event, Transcriber
@@ -28,6 +29,8 @@ class Transcript:
     """Length of the recording."""
     compute_ms: float
     """Milliseconds spent on it: features, engine and decoding."""
+    remark: str | None = None
+    """Why there may be no text, or a wrong one, if the sound itself tells."""
 
     @property
     def text(self) -> str:
@@ -69,14 +72,17 @@ def transcribe_file(
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
         n_samples = 0
+        loudness = Loudness()
         for block in audio.blocks:
             for event in transcriber.feed(block):
                 take(event)
             n_samples += len(block)
+            loudness.feed(block)
             if heard is not None:
                 heard(n_samples / audio.sample_rate_hz, audio.duration_s)
     last = transcriber.finish()
     take(last)
     if record is not None:
         record.end(last.audio_s)
-    return Transcript(tuple(segments), last.audio_s, last.compute_ms)
+    remark = loudness.remark(audio.sample_rate_hz, has_words=bool(segments))
+    return Transcript(tuple(segments), last.audio_s, last.compute_ms, remark)

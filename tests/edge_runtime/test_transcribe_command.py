@@ -125,6 +125,64 @@ def test_a_name_cannot_break_a_line(
     assert 2 == output.err.count("\n")
 
 
+def test_sound_without_speech_says_why(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a line on stderr; the text is empty, and that is no failure."""
+    loud, rng = spoken_tones(RATE_HZ), np.random.default_rng(0)
+    sounds = {
+        "silence": (np.zeros(RATE_HZ, np.float32), "silent, all samples are 0; is the"),
+        "faint": (
+            rng.uniform(-1e-4, 1e-4, RATE_HZ).astype(np.float32),
+            "silent, its loudest sample is -81 dB of full scale; is the",
+        ),
+        "click": (np.full(1, 0.5, np.float32), "0.0625 ms of sound, too short for a"),
+        "clipped": (np.clip(20 * loud, -1, 1), "of the samples are at full scale"),
+    }
+    for name, (samples, remark) in sounds.items():
+        path = write_wav(tmp_path / f"{name}.wav", samples, RATE_HZ)
+
+        assert 0 == call(tones, str(path))
+
+        told = capsys.readouterr()
+        assert told.err.startswith(f"tiedge transcribe: {path}: "), name
+        assert remark in told.err, name
+        assert 1 == told.err.count("\n"), name
+        assert name == "clipped" or told.out == "\n", name
+
+    assert 0 == call(tones, "--json", str(path))
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert "at full scale" in row["remark"]
+
+
+def test_a_recording_that_ends_within_a_word_has_its_text(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was heard of it is final."""
+    samples = spoken_tones(RATE_HZ)
+    ends = np.flatnonzero(np.abs(samples) > 0.05)
+    cut = samples[: (ends[0] + ends[-1]) // 2]
+
+    assert 0 == call(tones, str(write_wav(tmp_path / "a.wav", cut, RATE_HZ)))
+    assert "a" == capsys.readouterr().out.strip()[:1]
+
+
+def test_many_channels_are_one(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are mixed."""
+    pcm = (spoken_tones(RATE_HZ) * 32767).astype("<i2")
+    path = tmp_path / "eight.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(8)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(np.stack([pcm] * 8, axis=1).tobytes())
+
+    assert 0 == call(tones, str(path))
+    assert "ab\n" == capsys.readouterr().out
+
+
 def test_low_rates_are_refused(
     tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

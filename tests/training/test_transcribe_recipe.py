@@ -83,6 +83,24 @@ def test_a_run_leaves_a_network_that_writes(corpus: Path, tmp_path: Path) -> Non
     assert {"letter_accuracy", "cer_own", "wer_own"} <= rows[0].keys()
 
 
+def test_texts_that_cannot_be_written_are_left_out_and_told(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Without its é, a word would be taught wrong."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(corpus, folder)
+    table = folder / "transcripts.tsv"
+    table.write_text(table.read_text().replace("\tten miles", "\tdix élèves, ça"))
+
+    told = task(folder).contents()
+
+    assert told.endswith(
+        "; 4 clips left out, whose text has letters other than a-z, such as éèç of"
+        f" {folder / '4.wav'}"
+    )
+    assert "clips left out" not in task(corpus).contents()
+
+
 def test_a_run_that_resumes_is_the_one_that_was_not_stopped(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -31,7 +31,14 @@ from training.sound_augmentation import (
     distorted_features,
     redistorted,
 )
-from training.speech import ALPHABET, BLANK, STRIDE_FRAMES, Utterance, encode
+from training.speech import (
+    ALPHABET,
+    BLANK,
+    STRIDE_FRAMES,
+    Utterance,
+    encode,
+    foreign_letters,
+)
 from training.synthetic_corpus import make_corpus
 from training.synthetic_speech import cache_folder
 from training.task import Task
@@ -71,6 +78,13 @@ class TranscribeTask(Task):
             corpora = {"own": read_corpora(data)}
             noise = data / "noise"
         self._noises = read_noises(noise, self.front_end.sample_rate_hz)
+        self._left_out = [
+            u for c in corpora.values() for u in c if foreign_letters(u.columns["text"])
+        ]
+        corpora = {
+            name: [u for u in c if not foreign_letters(u.columns["text"])]
+            for name, c in corpora.items()
+        }
         heard = [u for c in corpora.values() for u in c if u.columns["split"] == TRAIN]
         if not heard:
             raise DataError(f"{data}: no clip of split {TRAIN}")
@@ -119,10 +133,18 @@ class TranscribeTask(Task):
             self._store.n_frames[self._numbers].sum() * self.front_end.hop_ms / 3.6e6
         )
         held_out = Counter(name for name, _, _ in self._held_out)
+        left_out = ""
+        if self._left_out:
+            first = self._left_out[0]
+            left_out = (
+                f"; {len(self._left_out)} clips left out, whose text has letters other"
+                f" than a-z, such as {foreign_letters(first.columns['text'])} of"
+                f" {first.path}"
+            )
         return (
             f"{len(self._numbers)} clips, {hours:.1f} hours, to train on;"
             f" {', '.join(f'{n} {name}' for name, n in held_out.items())} held out;"
-            f" {len(self._noises)} recordings of noise"
+            f" {len(self._noises)} recordings of noise{left_out}"
         )
 
     def network(self) -> nn.Module:
