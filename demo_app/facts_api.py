@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
+from demo_app.decoding import ready_made_grammars
 from demo_app.engine_cache import EngineCache
 from demo_app.settings import Settings
 from demo_app.workers import Workers
@@ -53,6 +54,7 @@ def facts_routes(cache: EngineCache, workers: Workers, settings: Settings) -> AP
                 "picture_px": settings.max_picture_px,
             },
             "engines": [engine_facts(name, cache) for name in FORMAT_OF_ENGINE],
+            "grammars": list(ready_made_grammars()),
             "bundles": [bundle_facts(bundle) for bundle in cache.bundles.values()],
         }
 
@@ -169,6 +171,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, Any]:
         "depths": bundle.depths,
         "picture": asdict(picture) if picture else None,
         "sample_rate_hz": speech.sample_rate_hz if speech else None,
+        "vocabulary": speech.vocabulary if speech else (),
         "models": [model_facts(model) for model in bundle.models],
         "metrics": [asdict(metric) for metric in bundle.metrics],
         "licence": asdict(bundle.licence),

@@ -3,9 +3,9 @@
 The client sends a greeting as JSON text, sound as binary messages, and the text "end".
 The server sends {"kind": "ready"}, then each event of the transcriber: "kind", which is
 "partial" or "final", "text" of the utterance, "start_s" where it begins, "audio_s" of
-sound that was heard, "compute_ms", and of a final one its "words". It closes after the
-final one that answers "end". Whatever goes wrong is {"kind": "error", "message"}, then
-a close with 1008.
+sound that was heard, "compute_ms", and of a final one its "words" and, where a grammar
+was asked for, its "intent". It closes after the final one that answers "end". Whatever
+goes wrong is {"kind": "error", "message"}, then a close with 1008.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
 import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from demo_app.decoding import Expected, open_decoding
 from demo_app.engine_cache import EngineCache, EngineKey, Lease
 from demo_app.guard import POLICY_VIOLATION
 from demo_app.questions import first_mistake
@@ -29,7 +31,7 @@ from demo_app.settings import Settings
 from demo_app.workers import Workers
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
-from edge_runtime.transcriber import Event, Transcriber
+from edge_runtime.transcriber import Event, Transcriber, require_speech
 
 END = "end"
 PCM_BYTES = 2
@@ -42,10 +44,8 @@ LOUDEST = 8.0
 """Float samples lie in ±1; decoders overshoot a little, bytes of a photo a lot."""
 
 
-class Greeting(BaseModel):
+class Greeting(Expected):
     """The first message of a client."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     sample_rate_hz: int
     bundle: str = "digits"
@@ -83,12 +83,23 @@ async def _serve(
     greeting = read_greeting(await _next_message(socket, settings))
     key = EngineKey(greeting.bundle, greeting.engine, greeting.precision)
     lease = await workers.at_once(functools.partial(cache.lease, key))
-    try:
-        transcriber = Transcriber(lease.bundle, lease.engine, greeting.sample_rate_hz)
+    with contextlib.ExitStack() as leases:
+        leases.enter_context(lease)
+        speech = require_speech(lease.bundle)
+        opening = functools.partial(
+            open_decoding,
+            *(cache, greeting, greeting.engine),
+            has_words=bool(speech.vocabulary),
+        )
+        decoding, language = await workers.at_once(opening)
+        if language is not None:
+            leases.enter_context(language)
+        transcriber = Transcriber(
+            lease.bundle, lease.engine, greeting.sample_rate_hz, decoding=decoding
+        )
         await socket.send_json({"kind": "ready"})
-        await _converse(socket, greeting, transcriber, lease, workers, settings)
-    finally:
-        lease.release()
+        engines = [one for one in (lease, language) if one is not None]
+        await _converse(socket, greeting, transcriber, engines, workers, settings)
     await socket.close()
 
 
@@ -96,18 +107,25 @@ async def _converse(
     socket: WebSocket,
     greeting: Greeting,
     transcriber: Transcriber,
-    lease: Lease,
+    leases: Sequence[Lease],
     workers: Workers,
     settings: Settings,
 ) -> None:
     """Answer sound with events until the client says that it ended."""
 
+    def running() -> contextlib.ExitStack:
+        """Keep others from the engines, always in this order."""
+        held = contextlib.ExitStack()
+        for lease in leases:
+            held.enter_context(lease.running())
+        return held
+
     def feed(samples: NDArray[np.float32]) -> tuple[Event, ...]:
-        with lease.running():
+        with running():
             return transcriber.feed(samples)
 
     def finish() -> Event:
-        with lease.running():
+        with running():
             return transcriber.finish()
 
     n_samples = 0

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from edge_runtime.errors import TiedgeError
 from edge_runtime.files import write_text
@@ -30,9 +29,14 @@ from training.recipe import restore
 from training.recipes import RECIPES
 from training.recipes.lm import LmRecipe
 from training.recipes.transcribe import TranscribeRecipe
-from training.record import STATE_FILE, read_record, source_revision
+from training.record import STATE_FILE, read_record
+from training.result_rows import Row
+from training.result_sources import ROOT, conditions
+from training.result_tables import put_table
+from training.study_figures import Rows, draw_study, study_tables
 
-ROOT = Path(__file__).parents[1]
+NAME = "speech_study"
+DOCUMENT = "docs/speech.md"
 SEEDS = (0, 1, 2)
 STUDENT_95 = 4.303
 """Two-sided 95 % quantile of Student's t with two degrees of freedom: three seeds."""
@@ -60,22 +64,27 @@ class Question:
     """Of the last validation; lower is better."""
 
 
+SMALL = (
+    "steps=2800 batch=16 hidden=128 layers=4 synthetic=0 distorted=0 validate_steps=280"
+)
+"""Ten epochs of recordings by a network that two cores train in minutes."""
+
 QUESTIONS = (
     Question(
         "layers",
         "transcribe",
-        "steps=2800 batch=16 hidden=192 layers=4 synthetic=0 validate_steps=280",
+        SMALL,
         (
             Variant("one cell for 4 layers", ""),
             Variant("4 cells, equal width", "shared=false"),
-            Variant("4 cells, equal size", "shared=false hidden=114"),
+            Variant("4 cells, equal size", "shared=false hidden=77"),
         ),
         ("cer_speechocean762", "cer_wuw-corpus-ii"),
     ),
     Question(
         "words",
         "lm",
-        "steps=4000 hidden=128 validate_steps=400",
+        "steps=2000 hidden=128 validate_steps=200",
         (
             Variant("one table of words", ""),
             Variant("two tables, equal width", "tied=false"),
@@ -91,7 +100,7 @@ QUESTIONS = (
     Question(
         "phones",
         "transcribe",
-        "steps=2800 batch=16 hidden=192 layers=4 synthetic=0 validate_steps=280",
+        SMALL,
         (
             Variant("letters, phones beside", ""),
             Variant("letters alone", "phones=0"),
@@ -118,15 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
         for question in QUESTIONS:
             if options.only in (None, question.name):
-                rows = list(measure(question, options.runs))
-                write(ROOT / "results" / "speech_study.json", question, rows)
+                write(ROOT, question.name, list(measure(question, options.runs)))
     except TiedgeError as error:
         print(f"speech_study: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def measure(question: Question, runs: Path) -> Iterator[dict[str, Any]]:
+def measure(question: Question, runs: Path) -> Iterator[Row]:
     """Yield a row for each variant, of runs that are made or gone on with."""
     for variant in question.variants:
         folders = [_folder(runs, question, variant, seed) for seed in SEEDS]
@@ -135,14 +143,16 @@ def measure(question: Question, runs: Path) -> Iterator[dict[str, Any]]:
         yield summarize(question, variant, folders)
 
 
-def summarize(
-    question: Question, variant: Variant, folders: Sequence[Path]
-) -> dict[str, Any]:
+def summarize(question: Question, variant: Variant, folders: Sequence[Path]) -> Row:
     """Return a variant's figures: means over seeds, and half of their 95 % interval."""
     last = [_rows(folder)[-1] for folder in folders]
-    found: dict[str, Any] = {
+    found: Row = {
+        "question": question.name,
+        "recipe": question.recipe,
+        "common": question.common,
         "variant": variant.name,
-        "settings": f"{question.common} {variant.settings}".strip(),
+        "settings": variant.settings,
+        "metrics": question.metrics,
         "n_seeds": len(folders),
         "n_parameters": _n_parameters(folders[0]),
     }
@@ -159,13 +169,26 @@ def summarize(
     return found
 
 
-def write(path: Path, question: Question, rows: Sequence[dict[str, Any]]) -> None:
-    """Put a question's rows in the place of those that the file has."""
-    kept: dict[str, Any] = {}
-    if path.is_file():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    kept[question.name] = {"revision": source_revision(), "rows": list(rows)}
-    write_text(path, json.dumps(kept, indent=1) + "\n")
+def write(root: Path, question: str, rows: Rows) -> None:
+    """Put a question's rows into results, table and plot, others staying as they are.
+
+    Raises DataError where the document has no place for the table.
+    """
+    results = root / "results" / f"{NAME}.json"
+    kept: Rows = []
+    if results.is_file():
+        kept = json.loads(results.read_text(encoding="utf-8"))["rows"]
+    order = [question.name for question in QUESTIONS]
+    found = [*(row for row in kept if row["question"] != question), *rows]
+    found.sort(key=lambda row: order.index(row["question"]))
+    result = {"conditions": conditions(NAME), "rows": found}
+    document = root / DOCUMENT
+    filled = put_table(
+        document.read_text(encoding="utf-8"), NAME, study_tables(found), DOCUMENT
+    )
+    write_text(results, json.dumps(result, indent=1) + "\n")
+    draw_study(found, root / "docs" / f"{NAME}.png")
+    write_text(document, filled)
 
 
 def _train(question: Question, variant: Variant, seed: int, folder: Path) -> None:
@@ -177,8 +200,8 @@ def _train(question: Question, variant: Variant, seed: int, folder: Path) -> Non
 
 
 def _folder(runs: Path, question: Question, variant: Variant, seed: int) -> Path:
-    place = question.variants.index(variant)
-    return runs / f"{question.name}-{place}-{seed}"
+    """Return where a training lies; questions with one in common share it."""
+    return runs / "_".join([question.recipe, *variant.settings.split(), f"{seed}"])
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:

@@ -71,7 +71,8 @@ export class Transcription {
         else if (event.kind !== "ready") onEvent(event);
         finished ||= event.kind === "final";
       };
-      this.#socket.onclose = () => (finished ? resolve() : reject(new Error(SILENT)));
+      this.#socket.onclose = ({ wasClean }) =>
+        finished && wasClean ? resolve() : reject(new Error(SILENT));
     });
   }
 

@@ -15,6 +15,14 @@ let wave;
 let microphone = null;
 let current = null; // the transcription on show
 let utterances = []; // of this recording, those that are final
+let intents = []; // of these, what a grammar made of them
+
+const GRAMMAR = `#JSGF V1.0;
+grammar lights;
+public <switch> = turn <state> {state} the <room> {room} light;
+<state> = on | off;
+<room> = kitchen | hall;
+`;
 
 export function startSpeech(serverFacts) {
   facts = serverFacts;
@@ -33,14 +41,41 @@ export function startSpeech(serverFacts) {
   for (const id of ["choose-audio", "record"]) {
     element(id).disabled = choices.bundle === undefined;
   }
+  element("own-grammar").value = GRAMMAR;
+  element("expected").addEventListener("change", showExpected);
   offerBundle();
 }
 
 function offerBundle() {
   element("speech-summary").textContent = choices.bundle?.summary ?? "";
+  const select = element("expected");
+  const kept = select.value;
+  const words = choices.bundle?.vocabulary ?? [];
+  select.replaceChildren(
+    new Option(words.length ? "Its own words" : "Anything", ""),
+    new Option("Words of your own", "words"),
+    ...facts.grammars.map((name) => new Option(`Grammar: ${name}`, `grammar ${name}`)),
+    new Option("Grammar of your own", "grammar"),
+  );
+  select.value = kept;
+  showExpected();
   if (choices.bundle === undefined) {
     say("speech-message", "No speech bundle is served. Start tiedge serve with --bundle FOLDER.");
   }
+}
+
+function showExpected() {
+  const { value } = element("expected");
+  element("own-words-field").hidden = value !== "words";
+  element("own-grammar-field").hidden = value !== "grammar";
+}
+
+/** What the greeting says of the words to come. */
+function expected() {
+  const [kind, name] = element("expected").value.split(" ");
+  if (kind === "words") return { words: element("own-words").value.split(",") };
+  if (kind === "grammar") return { grammar: name ?? element("own-grammar").value };
+  return {};
 }
 
 async function record() {
@@ -99,11 +134,16 @@ async function transcribeFile(file) {
 function begin(sampleRateHz, doing) {
   wave.clear();
   utterances = [];
+  intents = [];
+  element("intents").hidden = true;
   show({ text: "", audio_s: 0, compute_ms: 0 });
   element("transcript").classList.add("growing");
-  const greeting = { sample_rate_hz: sampleRateHz, ...choices.values };
+  const greeting = { sample_rate_hz: sampleRateHz, ...choices.values, ...expected() };
+  const hasIntents = "grammar" in greeting;
   const transcription = new Transcription(greeting, (event) => {
-    if (current === transcription) show(event);
+    if (current !== transcription) return;
+    show(event);
+    if (hasIntents && event.kind === "final" && event.text !== "") showIntent(event.intent);
   });
   current = transcription;
   state(doing, transcription);
@@ -127,6 +167,13 @@ function show(event) {
   element("compute-ms").textContent = milliseconds(event.compute_ms);
   element("realtime-factor").textContent =
     event.audio_s > 0 ? (event.compute_ms / 1000 / event.audio_s).toPrecision(2) : "–";
+}
+
+function showIntent(intent) {
+  const slots = Object.entries(intent?.slots ?? {}).map(([slot, said]) => `${slot}: ${said}`);
+  intents.push(intent === null ? "not understood" : `${intent.name}(${slots.join(", ")})`);
+  element("intents").textContent = intents.join("; ");
+  element("intents").hidden = false;
 }
 
 function state(text, transcription) {

@@ -340,6 +340,29 @@ def test_recording_is_transcribed(page: Page, tmp_path: Path) -> None:
     assert "2.7 s" == text(page, "#audio-seconds")
 
 
+def test_what_is_expected_can_be_said(page: Page, tmp_path: Path) -> None:
+    """Words alone, or a grammar, which tells what is asked for."""
+    sound = write_wav(tmp_path / "tones.wav", spoken_tones(44_100), 44_100)
+    done = page.locator("#speech-state")
+
+    page.select_option("#expected", "words")
+    page.fill("#own-words", "b")
+    page.set_input_files("#audio-file", sound)
+    expect(page.locator("#transcript")).to_have_text("b")
+    expect(done).to_have_text("Done")
+    expect(page.locator("#intents")).to_be_hidden()
+
+    page.select_option("#expected", "grammar")
+    page.fill("#own-grammar", "#JSGF V1.0; public <order> = ab {what};")
+    page.set_input_files("#audio-file", sound)
+    expect(page.locator("#intents")).to_have_text("order(what: ab)")
+    expect(done).to_have_text("Done")
+
+    page.fill("#own-grammar", "#JSGF V1.0; public <order> = ba;")
+    page.set_input_files("#audio-file", sound)
+    expect(page.locator("#intents")).to_have_text("not understood")
+
+
 @pytest.mark.parametrize(
     ("rate_hz", "samples", "expected"),
     [

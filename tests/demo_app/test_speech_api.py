@@ -41,6 +41,12 @@ def cut(data: bytes, n_bytes: int) -> list[bytes]:
     return [data[start : start + n_bytes] for start in range(0, len(data), n_bytes)]
 
 
+def tones_greeting(rest: str) -> str:
+    """Return a greeting for the served bundle, with more keys."""
+    known = '"sample_rate_hz": 16000, "bundle": "tones", "precision": "fp32"'
+    return f"{{{known}, {rest}}}"
+
+
 def without_time(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**event, "compute_ms": None} for event in events]
 
@@ -204,6 +210,22 @@ def test_client_that_falls_silent(served: Served) -> None:
     ) == last["message"]
 
 
+def test_words_that_are_expected_are_all_that_is_written(served: Served) -> None:
+    """Where the network hears two letters, the nearest of the words stands."""
+    *_, last = transcribe(served, cut(SOUND.tobytes(), 4000), words=["B", "bb"])
+
+    assert ("final", {"b", "bb"} >= {last["text"]}) == (last["kind"], True)
+
+
+def test_a_grammar_tells_what_is_asked_for(served: Served) -> None:
+    """In the final event."""
+    grammar = "#JSGF V1.0; public <order> = ab {what};"
+
+    *_, last = transcribe(served, cut(SOUND.tobytes(), 4000), grammar=grammar)
+
+    assert {"name": "order", "slots": {"what": "ab"}} == last["intent"]
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -230,6 +252,24 @@ def test_client_that_falls_silent(served: Served) -> None:
         ),
         (
             '{"sample_rate_hz": 16000, "bundle": "x"}',
+            'no bundle "x" is served, expected one of blur tones',
+        ),
+        (
+            tones_greeting('"words": ["a"], "grammar": "coffee"'),
+            "greeting: words, grammar and language_model exclude each other, expected"
+            " one of them at most",
+        ),
+        (tones_greeting('"words": [" "]'), "greeting: words hold no word"),
+        (
+            tones_greeting('"words": ["é"]'),
+            "word 'é': expected letters of \"'ab\"",
+        ),
+        (
+            tones_greeting('"grammar": "tea"'),
+            "grammar, line 1: found 'tea', expected #JSGF V1.0;",
+        ),
+        (
+            tones_greeting('"language_model": "x"'),
             'no bundle "x" is served, expected one of blur tones',
         ),
         (
