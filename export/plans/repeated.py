@@ -265,7 +265,6 @@ def repeated_plan(
                 **purpose.offers,
             },
             "speech": None,
-            "language": None,
             "source": source_facts(record, source),
             "training_data": [f"BSDS500, 400 photographs, {purpose.trained_on}"],
             "licence": {

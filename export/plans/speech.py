@@ -94,7 +94,6 @@ def speech_plan(
             "depths": [],
             "states": [{**asdict(s), "dtype": "float32"} for s in step.state_tensors()],
             "picture": None,
-            "language": None,
             "speech": {
                 "alphabet": list(ALPHABET),
                 "blank": BLANK,
