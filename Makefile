@@ -19,8 +19,10 @@ DEFINED_BY := pyproject.toml constraints.txt
 BUNDLES := edge_runtime/bundles
 TFLITE_RUNTIME := $(VENV)/tflite-runtime/bin/python
 
-# Programs that tests use, and the Debian package of each.
-SYSTEM := chromium:chromium espeak-ng:espeak-ng flite:flite g++:g++ shellcheck:shellcheck Xvfb:xvfb
+# Programs and libraries that tests use, and the Debian package of each.
+SYSTEM := chromium:chromium espeak-ng:espeak-ng ffmpeg:ffmpeg flite:flite g++:g++ \
+    libportaudio.so.2:libportaudio2 pulseaudio:pulseaudio shellcheck:shellcheck \
+    text2wave:festvox-kallpc16k Xvfb:xvfb
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -127,7 +129,9 @@ $(VENV)/.tflite-runtime: | $(BIN)/python
 system:
 	@missing=()
 	for entry in $(SYSTEM); do
-	    command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}")
+	    name=$${entry%%:*}
+	    command -v "$$name" > /dev/null || [[ $$(/sbin/ldconfig -p) == *"$$name"* ]] ||
+	        missing+=("$${entry##*:}")
 	done
 	if [ $${#missing[@]} -eq 0 ]; then exit 0; fi
 	if [ "$$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then

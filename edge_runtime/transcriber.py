@@ -176,6 +176,11 @@ class Transcriber:
             state.final = self._final(audio_s)
         return state.final
 
+    @property
+    def n_chunks(self) -> int:
+        """Steps of the network so far."""
+        return self._state.n_chunks
+
     def close(self) -> None:
         """Close the engine."""
         self.engine.close()

@@ -54,7 +54,7 @@ PLAIN_WORDS_PER_MINUTE = 150
 """What the voices of flite and festival speak when they are not stretched."""
 FESTIVAL_VOICES = ("kal_diphone",)
 """Of the same person as kal16, one of flite's."""
-PACKAGES = {ESPEAK: "espeak-ng", FLITE: "flite", FESTIVAL: "festival"}
+PACKAGES = {ESPEAK: "espeak-ng", FLITE: "flite", FESTIVAL: "festvox-kallpc16k"}
 _WITHOUT = {ESPEAK: "synthetic=0", FLITE: "flite=0", FESTIVAL: "synthetic=0"}
 TRIM_LEVEL = 0.02
 """Of the clip's peak; quieter samples at its ends are cut off."""

@@ -34,16 +34,13 @@ class Waiting:
     bound_s: float = BOUND_S
     lost_s: float = 0.0
     """Seconds that came while the queue was full, or that the sound card lost."""
-    _blocks: queue.Queue[Block | None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._blocks = queue.Queue(max(1, round(self.bound_s / BLOCK_S)))
+    _blocks: queue.SimpleQueue[Block | None] = field(default_factory=queue.SimpleQueue)
 
     def put(self, block: Block) -> None:
         """Take a block, (S,), if there is room; never waits."""
-        try:
-            self._blocks.put_nowait(block)
-        except queue.Full:
+        if self._blocks.qsize() < max(1, round(self.bound_s / BLOCK_S)):
+            self._blocks.put(block)
+        else:
             self.lose(len(block))
 
     def lose(self, n_samples: int) -> None:
@@ -51,7 +48,7 @@ class Waiting:
         self.lost_s += n_samples / self.sample_rate_hz
 
     def end(self) -> None:
-        """Say that no more will come."""
+        """Say that no more will come; never waits."""
         self._blocks.put(_END)
 
     def __iter__(self) -> Iterator[Block]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
+import subprocess
 import sys
 import wave
 from pathlib import Path
@@ -101,6 +103,43 @@ def test_other_formats_are_read(tmp_path: Path, ending: str) -> None:
 
     assert (6000, RATE_HZ) == (len(samples), rate_hz)
     np.testing.assert_allclose(wiggle(6000), samples, atol=0.1)
+
+
+@pytest.mark.parametrize("ending", ["m4a", "mkv"])
+def test_what_ffmpeg_alone_reads_is_read(tmp_path: Path, ending: str) -> None:
+    """Sound of videos, too; many channels are mixed."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    tone = "sine=frequency=300:sample_rate=16000:duration=0.5"
+    path = tmp_path / f"a.{ending}"
+    subprocess.run(
+        [
+            *("ffmpeg", "-v", "error", "-f", "lavfi", "-i", tone, "-f", "lavfi"),
+            *("-i", "testsrc=duration=0.5:size=64x64", "-map", "0:a", "-ac", "2"),
+            *(("-map", "1:v") if ending == "mkv" else ()),
+            str(path),
+        ],
+        check=True,
+    )
+
+    samples, rate_hz = read_audio(path)
+
+    length_s = len(samples) / rate_hz
+    pitch_hz = np.abs(np.fft.rfft(samples)).argmax() / length_s
+    assert 0.5 == pytest.approx(length_s, abs=0.1)
+    assert 300 == pytest.approx(pitch_hz, abs=5)
+
+
+def test_a_truncated_recording_is_one_line(tmp_path: Path) -> None:
+    """An MP3 that lost its end."""
+    soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, wiggle(160_000), RATE_HZ)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+    with pytest.raises(AudioError, match=r"a\.mp3: truncated: holds \d+ samples, its"):
+        read_audio(path)
 
 
 def test_a_float_wav_is_read(tmp_path: Path) -> None:

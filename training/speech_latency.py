@@ -1,0 +1,171 @@
+"""How soon words are written down: `python -m training.speech_latency` measures it.
+
+Writes results/speech_latency.json. Recorded keywords, of which it is known when they
+end, come in pieces of 10 ms, as from a microphone; an event counts from the moment when
+its sound was there and computed. Takes minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bench import percentile
+from edge_runtime.decoder import Decoding
+from edge_runtime.errors import DataError, TiedgeError
+from edge_runtime.files import write_text
+from edge_runtime.options import Parser
+from edge_runtime.speech.endpoint import EndpointSettings
+from edge_runtime.speech.grammar import word_loop
+from edge_runtime.speech.language_model import open_language_model
+from edge_runtime.transcriber import Transcriber, open_speech
+from training.data import data_folder
+from training.result_rows import ENGINE, PRECISION, THREADS, Row
+from training.result_sources import ROOT, conditions, sources_sha256
+from training.results import Setup
+from training.speech import read_clip, read_table
+
+NAME = "speech_latency"
+KEYWORDS = Path("speech/wuw-corpus-ii")
+RATE_HZ = 16_000
+PIECE_S = 0.01
+BEFORE_S, BEHIND_S = 0.5, 2.0
+"""Of silence around a clip; noise of the line goes on behind the word in the clip."""
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A clip with one word."""
+
+    samples: NDArray[np.float32]
+    """At RATE_HZ, (S,), silence around it."""
+    word: str
+    end_s: float
+    """When the word ends."""
+
+
+@dataclass(frozen=True)
+class Delays:
+    """What came of one clip, in milliseconds."""
+
+    first_partial: float | None
+    """From the word's end to the first text; None where there was none."""
+    final: float | None
+    """From the word's end to the text that no longer changes."""
+    chunks: tuple[float, ...]
+    """Computing time of each step."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write; 1, with one line, if something could not be."""
+    parser = Parser(prog="python -m training.speech_latency", description=__doc__)
+    parser.add_argument("--bundle", default="transcribe")
+    parser.add_argument("--language-model", default="lm")
+    try:
+        options = parser.parse_args(arguments)
+        spoken = list(read_keywords(data_folder() / KEYWORDS))
+        rows = list(_rows(options.bundle, options.language_model, spoken))
+    except TiedgeError as error:
+        print(f"speech_latency: {error}", file=sys.stderr)
+        return 1
+    result = {
+        "conditions": conditions(NAME),
+        "sources_sha256": sources_sha256(NAME, Setup()),
+        "rows": rows,
+    }
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    write_text(ROOT / "results" / f"{NAME}.json", text)
+    return 0
+
+
+def read_keywords(folder: Path) -> Iterator[Spoken]:
+    """Yield the test clips that hold one keyword, and when it ends.
+
+    Raises DataError for a table that does not tell.
+    """
+    before, behind = round(BEFORE_S * RATE_HZ), round(BEHIND_S * RATE_HZ)
+    for clip in read_table(folder, [("split", "test"), ("kind", "keyword")]).utterances:
+        try:
+            end_s = float(clip.columns["kw_end"])
+        except (KeyError, ValueError) as error:
+            raise DataError(
+                f"{folder}: {clip.path.name}: no number in column kw_end"
+            ) from error
+        samples = np.pad(read_clip(clip.path, RATE_HZ), (before, behind))
+        yield Spoken(samples, clip.text, BEFORE_S + end_s)
+
+
+def measure(transcriber: Transcriber, spoken: Spoken) -> Delays:
+    """Stream one clip, and return when its word was written down."""
+    transcriber.reset()
+    n_piece = round(PIECE_S * RATE_HZ)
+    partial_s = final_s = None
+    chunks: list[float] = []
+    for first in range(0, len(spoken.samples), n_piece):
+        began = time.perf_counter()
+        events = transcriber.feed(spoken.samples[first : first + n_piece])
+        spent_s = time.perf_counter() - began
+        now_s = (first + n_piece) / RATE_HZ + spent_s
+        if transcriber.n_chunks > len(chunks):  # at most one step in such a piece
+            chunks.append(spent_s * 1000)
+        for event in events:
+            if partial_s is None and event.text:
+                partial_s = now_s
+            if final_s is None and event.kind == "final":
+                final_s = now_s
+    return Delays(
+        _behind(partial_s, spoken.end_s), _behind(final_s, spoken.end_s), tuple(chunks)
+    )
+
+
+def _rows(bundle: str, language_model: str, spoken: Sequence[Spoken]) -> Iterator[Row]:
+    words = sorted({clip.word for clip in spoken})
+    model = open_language_model(language_model, ENGINE, PRECISION, THREADS)
+    with model.engine:
+        for name, decoding in (
+            ("greedy", Decoding()),
+            ("beam, lm", Decoding(language_model=model)),
+            ("keywords", Decoding(word_loop(words))),
+        ):
+            opened, engine = open_speech(bundle, ENGINE, PRECISION, THREADS)
+            with Transcriber(opened, engine, RATE_HZ, decoding=decoding) as transcriber:
+                found = [measure(transcriber, clip) for clip in spoken]
+            yield {
+                "bundle": opened.name,
+                "engine": ENGINE,
+                "engine_version": engine.version,
+                "precision": PRECISION,
+                "threads": THREADS,
+                "decoding": name,
+                "n_clips": len(found),
+                "pause_ms": EndpointSettings().pause_s * 1000,
+                **_summary("first_partial", [delays.first_partial for delays in found]),
+                **_summary("final", [delays.final for delays in found]),
+                **_summary("chunk", [ms for delays in found for ms in delays.chunks]),
+            }
+
+
+def _summary(name: str, values: Sequence[float | None]) -> Row:
+    """Return how many there are, and quantiles in milliseconds, None without any."""
+    known = sorted(value for value in values if value is not None)
+    shares = {
+        f"{name}_{share}_ms": percentile(known, q) if known else None
+        for share, q in SHARES.items()
+    }
+    return {f"n_{name}": len(known), **shares}
+
+
+def _behind(event_s: float | None, end_s: float) -> float | None:
+    return None if event_s is None else (event_s - end_s) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())
