@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,17 +50,23 @@ DEFAULT_CLIPS = 8000
 """About eight hours."""
 CLIPS_PER_FOLDER = 1000
 
+DrawText = Callable[[np.random.Generator], str]
+"""Gives a text to be spoken."""
 
-def make_corpus(folder: Path, n_clips: int, seed: int) -> Path:
+
+def make_corpus(
+    folder: Path, n_clips: int, seed: int, draw: DrawText | None = None
+) -> Path:
     """Write `n_clips` clips and a table of them; return the table's path.
 
-    What an interrupted call has spoken is kept. Raises DataError if a program or a
-    text is missing, SettingError where the folder cannot be written.
+    `draw` gives what is said, else phrases of the texts at hand. What an interrupted
+    call has spoken is kept. Raises DataError if a program or a text is missing,
+    SettingError where the folder cannot be written.
     """
     for program in PACKAGES:
         require(program)
-    texts = [read_sentences(data_folder() / "text" / name) for name in TRAINING_TEXTS]
-    jobs = [_job(texts, seed, number) for number in range(n_clips)]
+    draw = draw or _phrases()
+    jobs = [_job(draw, seed, number) for number in range(n_clips)]
     numbers = range(n_clips)
     paths = [folder / f"{n // CLIPS_PER_FOLDER}" / f"{n}.opus" for n in numbers]
     with (
@@ -78,12 +84,16 @@ def make_corpus(folder: Path, n_clips: int, seed: int) -> Path:
     return table
 
 
-def _job(
-    texts: Sequence[Sequence[Sentence]], seed: int, number: int
-) -> tuple[str, Voice, str]:
+def _phrases() -> DrawText:
+    """Return what draws phrases of the texts at hand."""
+    texts = [read_sentences(data_folder() / "text" / name) for name in TRAINING_TEXTS]
+    return lambda rng: _draw_phrase(rng, texts)
+
+
+def _job(draw: DrawText, seed: int, number: int) -> tuple[str, Voice, str]:
     """Return what clip `number` says, in whose voice, and for which split."""
     rng = np.random.default_rng((seed, number))
-    text = _draw_phrase(rng, texts)
+    text = draw(rng)
     kind = rng.random()
     if kind < DEV_PART:
         return text, draw_festival_voice(rng), DEV

@@ -8,6 +8,7 @@ from typing import Any
 from edge_runtime.errors import SettingError
 from export.plan import Plan
 from export.plans.speech import SpeechFacts, speech_plan
+from training.recipes.commands import CommandsRecipe
 from training.recipes.transcribe import TranscribeRecipe
 from training.trained import TrainedTranscriber
 
@@ -15,7 +16,7 @@ from training.trained import TrainedTranscriber
 def transcribe_plan(
     trained: TrainedTranscriber, recipe: TranscribeRecipe, record: Mapping[str, Any]
 ) -> Plan:
-    """Return the plan of a `transcribe` checkpoint.
+    """Return the plan of a `transcribe` or `commands` checkpoint.
 
     Raises SettingError for one whose layers have cells of their own.
     """
@@ -24,12 +25,15 @@ def transcribe_plan(
             "shared=false: is there to compare with, and is not exported; train with"
             " shared=true"
         )
+    commands = isinstance(recipe, CommandsRecipe)
     return speech_plan(
         trained,
         record,
         SpeechFacts(
-            name="transcribe",
-            summary="Writes down English speech while it is being said",
+            name="commands" if commands else "transcribe",
+            summary="Understands spoken commands, by a grammar"
+            if commands
+            else "Writes down English speech while it is being said",
             corpus="speechocean762",
             heard=(("split", "train"),),
             unseen=(("split", "dev"),),
@@ -46,13 +50,10 @@ def transcribe_plan(
             training_data=[
                 "speechocean762, training part",
                 "wuw-corpus-ii, training part",
-                *(
-                    ["espeak-ng and flite, synthesized phrases"]
-                    if recipe.synthetic
-                    else []
-                ),
+                *(["espeak-ng and flite, phrases"] if recipe.synthetic else []),
+                *(["espeak-ng and flite, commands"] if commands else []),
             ],
-            card=CARD,
+            card=COMMANDS_CARD if commands else CARD,
         ),
     )
 
@@ -86,4 +87,33 @@ parts were scored once, when it was there.
 Five hours of recordings are little: expect a word in two or three to be wrong in free
 speech, and far less where a list of words or a grammar says what may come. Speakers of
 other accents, loud rooms and distant microphones make it worse.
+"""
+
+COMMANDS_CARD = """\
+# commands
+
+Understands spoken commands: `tiedge transcribe --bundle commands --grammar coffee`
+tells what is asked for, and what is no command has no intent. The network is that of
+`transcribe`, trained further on sentences of a grammar.
+
+## Input and output
+
+Mono sound at 8 to 192 kHz, brought to 8 kHz inside. Out come the letters a to z,
+apostrophes and spaces; a grammar makes words and slots of them.
+
+## Training data and licence
+
+The training parts of speechocean762 (English of Mandarin speakers, half of them
+children) and wuw-corpus-ii (telephone), and sentences and phrases spoken by espeak-ng
+and flite: no person was recorded for the commands. wuw-corpus-ii is CC BY-SA 4.0 and so
+are these weights. The code is Apache-2.0.
+
+## How the checkpoint was chosen
+
+The best of its run on the dev parts, whose speakers and voices training never heard.
+
+## Limits
+
+Words outside the grammar are taken for the nearest ones, or rejected. Other grammars
+than the one that it was trained with work, with more errors.
 """

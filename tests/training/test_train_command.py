@@ -123,13 +123,13 @@ def test_transfer_is_told_apart_from_settings() -> None:
         (["denoise", "--seed", "-1"], "seed=-1: expected 0 to 4294967295"),
         (
             ["steps=1"],
-            "steps=1: no such recipe, expected one of denoise denoise-live digits"
-            " enhance lm looks superres transcribe",
+            "steps=1: no such recipe, expected one of commands denoise denoise-live"
+            " digits enhance lm looks superres transcribe",
         ),
         (
             [],
-            "no recipe, expected one of denoise denoise-live digits enhance lm looks"
-            " superres transcribe",
+            "no recipe, expected one of commands denoise denoise-live digits enhance"
+            " lm looks superres transcribe",
         ),
     ],
 )

@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 import tiedge
-from edge_runtime.errors import DataError, SettingError
+from edge_runtime.errors import DataError, SettingError, TiedgeError
 from training import loop
 from training.checkpoint import read_weights
 from training.recipe import override
+from training.recipes.commands import CommandsRecipe
 from training.recipes.transcribe import TranscribeRecipe
 from training.speech import STRIDE_FRAMES
+from training.synthetic_speech import PACKAGES
+from training.tasks.commands import CommandsTask
 from training.tasks.transcribe import TranscribeTask, ctc_length
 from training.taught_transcriber import SeparateGRU, TaughtTranscriber
 from training.trained import TrainedTranscriber, open_checkpoint
@@ -232,3 +235,36 @@ def test_too_few_clips_are_refused(corpus: Path) -> None:
     """The way out is in the line."""
     with pytest.raises(DataError, match="clips to train on, expected at least"):
         task(corpus, "longest_s=0.9")
+
+
+def test_commands_are_spoken_to_learn_from(corpus: Path, tmp_path: Path) -> None:
+    """Sentences of a grammar, beside the recordings."""
+    missing = [PACKAGES[p] for p in PACKAGES if shutil.which(p) is None]
+    if missing:
+        pytest.skip(f"{' '.join(missing)}: not installed")
+    grammar = tmp_path / "lights.gram"
+    grammar.write_text("#JSGF V1.0; public <turn> = lights (on | off) {state};")
+    settings = [*TINY.split(), f"sentences={grammar}", "spoken=20"]
+    recipe = override(CommandsRecipe(), settings)
+
+    task = CommandsTask(recipe, corpus)
+
+    n_alone = int(TranscribeTask(recipe, corpus).contents().partition(" clips")[0])
+    n_clips = int(task.contents().partition(" clips")[0])
+    assert n_alone + 10 < n_clips <= n_alone + 20
+    assert torch.isfinite(task.loss(task.network(), task.batch(0, range(4))))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sentences=tea", "sentences=tea: no such file, nor a ready-made grammar"),
+        ("sentences=", "sentences=: is empty, expected a grammar's name or a file"),
+    ],
+)
+def test_sentences_that_there_are_not_are_told(
+    corpus: Path, setting: str, message: str
+) -> None:
+    """Before anything is spoken."""
+    with pytest.raises(TiedgeError, match=message):
+        CommandsTask(override(CommandsRecipe(), [setting]), corpus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from training.recipe import Recipe
+from training.recipes.commands import CommandsRecipe
 from training.recipes.denoise import DenoiseLiveRecipe, DenoiseRecipe
 from training.recipes.digits import DigitsRecipe
 from training.recipes.enhance import EnhanceRecipe
@@ -24,6 +25,7 @@ class Offer(NamedTuple):
 
 
 RECIPES = {
+    "commands": Offer(CommandsRecipe, "training.tasks.commands:CommandsTask"),
     "denoise": Offer(DenoiseRecipe, "training.tasks.denoise:DenoiseTask"),
     "denoise-live": Offer(DenoiseLiveRecipe, "training.tasks.denoise:DenoiseTask"),
     "digits": Offer(DigitsRecipe, "training.tasks.digits:DigitsTask"),

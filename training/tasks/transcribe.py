@@ -77,6 +77,7 @@ class TranscribeTask(Task):
         else:
             corpora = {"own": read_corpora(data)}
             noise = data / "noise"
+        corpora |= self.more_corpora()
         self._noises = read_noises(noise, self.front_end.sample_rate_hz)
         self._left_out = [
             u for c in corpora.values() for u in c if foreign_letters(u.columns["text"])
@@ -92,11 +93,17 @@ class TranscribeTask(Task):
         self._held_out: list[tuple[str, Utterance, NDArray[np.float32]]] = []
         for name, corpus in corpora.items():
             unheard = [u for u in corpus if u.columns["split"] == DEV]
+            if not unheard:
+                continue
             store = ClipStore(unheard, self.front_end)
             self._held_out += [
                 (name, u, store.features(n)) for n, u in enumerate(unheard)
             ]
         self._held_out.sort(key=lambda clip: len(clip[2]))
+
+    def more_corpora(self) -> dict[str, list[Utterance]]:
+        """Return what is heard beside, by name; nothing here."""
+        return {}
 
     def _synthetic(self) -> list[Utterance]:
         n_clips = self.recipe.synthetic

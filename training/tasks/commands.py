@@ -1,0 +1,29 @@
+"""Speech in, letters out: commands beside other speech."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from training.corpora import read_corpora
+from training.recipes.commands import CommandsRecipe
+from training.sentences import Sentences, read_source
+from training.speech import Utterance
+from training.synthetic_corpus import make_corpus
+from training.synthetic_speech import cache_folder
+from training.tasks.transcribe import TranscribeTask
+
+
+class CommandsTask(TranscribeTask):
+    """As `transcribe`, with sentences of a grammar spoken by synthesized voices."""
+
+    def __init__(self, recipe: CommandsRecipe, data: Path | None) -> None:
+        self._sentences: Sentences = read_source(recipe.sentences)
+        self._n_spoken = recipe.spoken
+        super().__init__(recipe, data)
+
+    def more_corpora(self) -> dict[str, list[Utterance]]:
+        key = hashlib.sha256(self._sentences.text.encode()).hexdigest()[:16]
+        folder = cache_folder() / f"commands-{key}-{self._n_spoken}"
+        make_corpus(folder, self._n_spoken, seed=0, draw=self._sentences.draw)
+        return {"commands": read_corpora(folder)}
