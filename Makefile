@@ -17,6 +17,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 DEFINED_BY := pyproject.toml constraints.txt
 BUNDLES := edge_runtime/bundles
+# Of these the wheel has no fp32 files, which are several megabytes each.
+INT8_ALONE := commands lm transcribe
 TFLITE_RUNTIME := $(VENV)/tflite-runtime/bin/python
 
 # Programs and libraries that tests use, and the Debian package of each.
@@ -67,7 +69,9 @@ results: environment  ## measure the published figures anew: results/ and the ta
 bundles: environment  ## rebuild the ready-made bundles from the committed checkpoints
 	@for checkpoint in training/checkpoints/*/; do
 	    name=$$(basename "$$checkpoint")
-	    $(BIN)/tiedge export "$$checkpoint" -o "$(BUNDLES)/$$name"
+	    only=()
+	    if [[ " $(INT8_ALONE) " == *" $$name "* ]]; then only=(--precisions int8); fi
+	    $(BIN)/tiedge export "$$checkpoint" -o "$(BUNDLES)/$$name" "$${only[@]}"
 	done
 
 pins: environment  ## write constraints.txt anew from what is installed

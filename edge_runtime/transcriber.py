@@ -353,9 +353,10 @@ def front_end_of(speech: SpeechSpec) -> FrontEnd:
 def require_speech(bundle: Bundle) -> SpeechSpec:
     """Return the bundle's speech constants; raises BundleError if it has none."""
     if bundle.speech is None:
+        verb = "write" if bundle.task == "language" else "filter"
         raise BundleError(
             f'{bundle.folder}: task is "{bundle.task}", expected "speech";'
-            " use tiedge filter"
+            f" use tiedge {verb}"
         )
     return bundle.speech
 
