@@ -44,7 +44,7 @@ test: lint  ## install everything that tests need, then lint, types and all test
 	if [ -x $(TFLITE_RUNTIME) ]; then
 	    export TIEDGE_TFLITE_RUNTIME_PYTHON=$(abspath $(TFLITE_RUNTIME))
 	fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 environment: $(VENV)/.test $(VENV)/.tflite-runtime system  ## all that `make test` installs, and nothing run
 

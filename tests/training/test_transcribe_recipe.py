@@ -20,6 +20,7 @@ import tiedge
 from edge_runtime.errors import DataError, SettingError, TiedgeError
 from training import loop
 from training.checkpoint import read_weights
+from training.optimizers import make_optimizers
 from training.recipe import override
 from training.recipes.commands import CommandsRecipe
 from training.recipes.transcribe import TranscribeRecipe
@@ -235,6 +236,20 @@ def test_too_few_clips_are_refused(corpus: Path) -> None:
     """The way out is in the line."""
     with pytest.raises(DataError, match="clips to train on, expected at least"):
         task(corpus, "longest_s=0.9")
+
+
+def test_muon_moves_what_is_run_at_every_step(corpus: Path) -> None:
+    """The cells, shared or not, and the convolutions; each name is that of a weight."""
+    for shared in ("true", "false"):
+        made = task(corpus, f"shared={shared}", "muon_rate=0.01")
+        network = made.network()
+        names = [name for name, p in network.named_parameters() if p.ndim > 1]
+
+        (_, muon) = make_optimizers(network, made, made.recipe)
+
+        moved = [n for n in names if any(part in n for part in made.kernels)]
+        assert len(moved) == len(muon.param_groups[0]["params"])
+        assert {"output.weight"} == set(names) - set(moved)
 
 
 def test_commands_are_spoken_to_learn_from(corpus: Path, tmp_path: Path) -> None:

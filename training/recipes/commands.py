@@ -15,6 +15,7 @@ class CommandsRecipe(TranscribeRecipe):
 
     steps: int = 4_000
     learning_rate: float = 1e-3
+    muon_rate: float = 0.005
     validate_steps: int = 250
     sentences: str = "coffee"
     """What is said: a ready-made grammar's name, a JSGF file (.gram), or a text with a

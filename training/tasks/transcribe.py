@@ -59,6 +59,7 @@ class TranscribeTask(Task):
     """
 
     score = "letter_accuracy"
+    kernels = ("subsample", "context", "gru.cell", "gru.others")
 
     def __init__(self, recipe: TranscribeRecipe, data: Path | None) -> None:
         self.recipe = recipe
