@@ -22,7 +22,7 @@ class TranscribeRecipe(Recipe):
     steps: int = 20_000
     batch: int = 16
     learning_rate: float = 2e-3
-    muon_rate: float = 0.015
+    muon_rate: float = 0.01
     validate_steps: int = 1000
     ema_decay: float = 0.998
     precision: str = "32-true"
