@@ -12,6 +12,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
 from edge_runtime.errors import DataError
+from edge_runtime.speech.endpoint import EndpointSettings
 from edge_runtime.speech.recording import transcribe_file
 from training.metrics import letter_errors, word_errors
 from training.speech import TABLE_FILE, Utterance, normalize_text, read_table
@@ -119,12 +120,15 @@ def labels_of(data: Path) -> Path | None:
 
 
 def bundle_reader(
-    bundle: Bundle, engine: Engine, decoding: Decoding | None = None
+    bundle: Bundle,
+    engine: Engine,
+    decoding: Decoding | None = None,
+    endpoints: EndpointSettings | None = None,
 ) -> Reader:
     """Return the reader that streams a file through an engine, as a device does."""
 
     def read(path: Path) -> Reading:
-        found = transcribe_file(bundle, engine, path, decoding)
+        found = transcribe_file(bundle, engine, path, decoding, endpoints=endpoints)
         intents = [s.intent for s in found.segments if s.intent is not None]
         return Reading(found.text, found.audio_s, found.compute_ms / 1000.0, intents)
 

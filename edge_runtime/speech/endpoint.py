@@ -36,6 +36,16 @@ class EndpointSettings:
     """How fast the quietest of late is forgotten."""
 
 
+NEVER = EndpointSettings(
+    pause_s=np.inf,
+    loud_pause_s=np.inf,
+    longest_s=np.inf,
+    longest_of_all_s=np.inf,
+    forget_s=np.inf,
+)
+"""One utterance for all of a recording; its decoder's memory grows with it."""
+
+
 class Endpointer:
     """Watches steps of the network; its answer depends on what came before alone."""
 

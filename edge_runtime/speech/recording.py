@@ -11,6 +11,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
 from edge_runtime.errors import AudioError
+from edge_runtime.speech.endpoint import EndpointSettings
 from edge_runtime.speech.loudness import Loudness
 from edge_runtime.speech.record import Record
 from edge_runtime.speech.transcript import Segment
@@ -45,6 +46,7 @@ def transcribe_file(
     decoding: Decoding | None = None,
     record: Record | None = None,
     heard: Heard | None = None,
+    endpoints: EndpointSettings | None = None,
 ) -> Transcript:
     """Return what is said in an audio file, read and transcribed block by block.
 
@@ -67,6 +69,7 @@ def transcribe_file(
                 engine,
                 audio.sample_rate_hz,
                 decoding=decoding,
+                endpoints=endpoints,
                 first_chunk=record.n_chunks if record else 0,
             )
         except AudioError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import Bundle, Signature
 from edge_runtime.engine import Engine
 from edge_runtime.errors import AudioError, BundleError, SettingError
+from edge_runtime.speech.endpoint import NEVER, EndpointSettings
 from edge_runtime.transcriber import FLUSH_MS, Event, Transcriber, open_transcriber
 from tests.sample_bundles import picture_manifest, speech_manifest, write_bundle
 
@@ -60,7 +61,10 @@ def transcriber(bundle: Bundle) -> Transcriber:
 
 
 def make_transcriber(
-    bundle: Bundle, rate_hz: int = RATE_HZ, first_chunk: int = 0
+    bundle: Bundle,
+    rate_hz: int = RATE_HZ,
+    first_chunk: int = 0,
+    endpoints: EndpointSettings | None = None,
 ) -> Transcriber:
     clock = iter(range(1_000_000))
     engine = LoudnessEngine(bundle.models[0].signatures[0])
@@ -69,6 +73,7 @@ def make_transcriber(
         engine,
         rate_hz,
         clock=lambda: next(clock) / 1000,
+        endpoints=endpoints,
         first_chunk=first_chunk,
     )
 
@@ -228,6 +233,16 @@ def test_a_pause_ends_an_utterance(bundle: Bundle) -> None:
     assert first.audio_s == pytest.approx(second.start_s, abs=0.02)
     assert first.audio_s < second.words[0].start_s
     assert 3.7 == second.audio_s
+
+
+def test_nothing_ends_an_utterance_that_is_never_to_end(bundle: Bundle) -> None:
+    """Neither a pause, nor its length, nor that nothing is said at first."""
+    both = np.concatenate([pause(6.0), bursts(), pause(30.0), bursts()])
+
+    (only,) = finals(make_transcriber(bundle, endpoints=NEVER), both)
+
+    assert 0.0 == only.start_s
+    assert only.words[0].start_s < 8 < 36 < only.words[-1].end_s
 
 
 def test_noise_that_goes_on_needs_a_longer_pause(bundle: Bundle) -> None:
