@@ -42,13 +42,13 @@ def ready_made_grammars() -> dict[str, Path]:
 
 
 def open_decoding(
-    cache: EngineCache, expected: Expected, engine: str, *, has_words: bool
+    cache: EngineCache, expected: Expected, engine: str, *, fits_english: bool
 ) -> tuple[Decoding, Lease | None]:
     """Return how a bundle's sound becomes words, and a hold on the language model.
 
-    `has_words` says that the bundle has words of its own. Raises SettingError for what
-    excludes each other or is not served, GrammarError for a grammar that is none,
-    BundleError for a bundle that is no language model.
+    `fits_english` says that the ready-made language model suits the bundle. Raises
+    SettingError for what excludes each other or is not served, GrammarError for a
+    grammar that is none, BundleError for a bundle that is no language model.
     """
     asked = [bool(value) for value in (expected.words, expected.grammar)]
     if sum(asked) + (expected.language_model is not None) > 1:
@@ -60,7 +60,7 @@ def open_decoding(
         return Decoding(_grammar(expected)), None
     name = expected.language_model
     if name is None:
-        is_served = LANGUAGE_MODEL in cache.bundles and not has_words
+        is_served = LANGUAGE_MODEL in cache.bundles and fits_english
         name = LANGUAGE_MODEL if is_served else NONE
     if name == NONE:
         return Decoding(), None

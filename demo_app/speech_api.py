@@ -31,6 +31,7 @@ from demo_app.settings import Settings
 from demo_app.workers import Workers
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
+from edge_runtime.speech.options import fits_english
 from edge_runtime.transcriber import Event, Transcriber, require_speech
 
 END = "end"
@@ -89,7 +90,7 @@ async def _serve(
         opening = functools.partial(
             open_decoding,
             *(cache, greeting, greeting.engine),
-            has_words=bool(speech.vocabulary),
+            fits_english=fits_english(speech.alphabet, speech.vocabulary),
         )
         decoding, language = await workers.at_once(opening)
         if language is not None:

@@ -122,8 +122,9 @@ def _open_bundle(choice: Choice) -> Iterator[Subject]:
     bundle = find_bundle(choice.what)
     name = choice.engine or "litert"
     model = bundle.model(FORMATS[name], choice.precision or "int8")
-    vocabulary = () if bundle.speech is None else bundle.speech.vocabulary
-    opening = _open_decoding(choice, bundle.speech is not None, vocabulary)
+    speech = bundle.speech
+    symbols = ((), ()) if speech is None else (speech.alphabet, speech.vocabulary)
+    opening = _open_decoding(choice, *symbols)
     with _open_engine(name, model, choice.threads) as engine, opening as decoding:
         yield Subject(
             bundle.name,
@@ -143,10 +144,13 @@ def _open_engine(name: str, model: ModelFile, threads: int) -> Engine:
 
 @contextmanager
 def _open_decoding(
-    choice: Choice, is_speech: bool, vocabulary: Sequence[str]
+    choice: Choice, alphabet: Sequence[str], vocabulary: Sequence[str]
 ) -> Iterator[Decoding]:
-    """Yield how sound becomes words; the language model runs on a device's engine."""
-    if not is_speech:
+    """Yield how sound becomes words; the language model runs on a device's engine.
+
+    What reads no speech has no alphabet.
+    """
+    if not alphabet:
         if choice.decoding.is_made:
             raise SettingError(
                 f"{choice.what}: reads no speech; leave out --language-model, --beam,"
@@ -155,7 +159,8 @@ def _open_decoding(
         yield Decoding()
         return
     name = choice.engine if choice.engine in FORMAT_OF_ENGINE else "litert"
-    with choice.decoding.open(vocabulary, str(name), choice.threads) as decoding:
+    opening = choice.decoding.open(alphabet, vocabulary, str(name), choice.threads)
+    with opening as decoding:
         yield decoding
 
 
@@ -236,6 +241,6 @@ def _checkpoint_work(choice: Choice, folder: Path) -> Iterator[PictureWork | Rea
             f"{folder}: is a language model; its log has the perplexities of held-out"
             " texts"
         )
-    with _open_decoding(choice, True, trained.vocabulary) as decoding:
+    with _open_decoding(choice, ALPHABET, trained.vocabulary) as decoding:
         maker = decoding.maker(ALPHABET, BLANK, trained.vocabulary)
         yield network_reader(trained.network, FrontEnd(), maker)

@@ -33,7 +33,9 @@ def run(arguments: Sequence[str]) -> int:
         options.bundle, options.engine, options.precision, options.threads
     )
     speech = require_speech(bundle)
-    opening = choice.open(speech.vocabulary, options.engine, options.threads)
+    opening = choice.open(
+        speech.alphabet, speech.vocabulary, options.engine, options.threads
+    )
     with engine, opening as decoding:
         make = partial(Transcriber, bundle, engine, decoding=decoding)
         if options.wyoming is not None:

@@ -139,7 +139,9 @@ def _open_desk(options: argparse.Namespace) -> Iterator[_Desk]:
         options.bundle, options.engine, options.precision, options.threads
     )
     speech = require_speech(bundle)
-    opening = options.decoding.open(speech.vocabulary, options.engine, options.threads)
+    opening = options.decoding.open(
+        speech.alphabet, speech.vocabulary, options.engine, options.threads
+    )
     with engine, opening as decoding:
         yield _Desk(options, bundle, engine, decoding)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a ready-made language model, or the path of one, that chooses among"
         f" words; {NONE} writes letters as they are heard; default {LANGUAGE_MODEL} for"
-        " a bundle without words of its own",
+        " a bundle that writes the letters a to z, and has no words of its own",
     )
     parser.add_argument(
         "--beam",
@@ -114,9 +115,13 @@ class DecodingChoice:
 
     @contextmanager
     def open(
-        self, vocabulary: Sequence[str], engine: str, threads: int
+        self,
+        alphabet: Sequence[str],
+        vocabulary: Sequence[str],
+        engine: str,
+        threads: int,
     ) -> Iterator[Decoding]:
-        """Yield the decoding, for a bundle that has such words of its own.
+        """Yield the decoding for a network of such symbols and words of its own.
 
         Raises SettingError for a search without a language model, and what
         `open_language_model` and `read_grammar` do.
@@ -131,7 +136,8 @@ class DecodingChoice:
         name = self.language_model
         if name is None:
             is_there = (BUNDLES / LANGUAGE_MODEL).is_dir()
-            name = LANGUAGE_MODEL if is_there and not vocabulary else NONE
+            suits = is_there and fits_english(alphabet, vocabulary)
+            name = LANGUAGE_MODEL if suits else NONE
         if name == NONE:
             if self.beam or self.hot_words:
                 raise SettingError(
@@ -146,6 +152,11 @@ class DecodingChoice:
         model = open_language_model(name, engine, "int8", threads)
         with model.engine:
             yield Decoding(language_model=model, beam=beam)
+
+
+def fits_english(alphabet: Sequence[str], vocabulary: Sequence[str]) -> bool:
+    """Return whether the ready-made language model suits a network."""
+    return not vocabulary and {*string.ascii_lowercase} <= {*alphabet}
 
 
 def decisive(choice: DecodingChoice, decoding: Decoding) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import itertools
 import json
+import string
 import wave
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tiedge
+from edge_runtime.speech.options import fits_english
 from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
 
 RATE_HZ = 16_000
@@ -396,3 +398,12 @@ def test_a_grammar_tells_intents(
 
     row = json.loads(capsys.readouterr().out)["rows"][0]
     assert [{"name": "go", "slots": {"what": "ab"}}] == row["intents"]
+
+
+def test_the_language_model_is_for_networks_that_write_all_letters() -> None:
+    """One of few letters, or with words of its own, is left as it is."""
+    letters = [*string.ascii_lowercase, " ", "'", ""]
+
+    assert fits_english(letters, [])
+    assert not fits_english(letters, ["one", "two"])
+    assert not fits_english(["a", "b", " ", ""], [])

@@ -124,6 +124,6 @@ def test_a_checkpoint_of_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
         checkpoint_report(tmp_path)
 
     assert (
-        f"{tmp_path}: recipe 'paint', expected one of denoise denoise-live digits"
-        " enhance lm looks superres transcribe" == str(caught.value)
+        f"{tmp_path}: recipe 'paint', expected one of commands denoise denoise-live"
+        " digits enhance lm looks superres transcribe" == str(caught.value)
     )

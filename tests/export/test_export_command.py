@@ -209,7 +209,7 @@ def test_an_unknown_recipe_is_one_line(
     folder = checkpoint(tmp_path / "run", "knitting", TINY, TINY.network())
 
     assert (
-        f"tiedge export: {folder}: recipe 'knitting', expected one of denoise"
+        f"tiedge export: {folder}: recipe 'knitting', expected one of commands denoise"
         " denoise-live digits enhance lm looks superres transcribe"
     ) == failure(capfd, folder, "-o", tmp_path / "out")
 

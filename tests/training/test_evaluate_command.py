@@ -719,8 +719,8 @@ def test_a_damaged_checkpoint_is_one_line(
     )
     record.write_text(json.dumps(told | {"recipe": "paint"}))
     assert (
-        f"{checkpoint}: recipe 'paint', expected one of denoise denoise-live digits"
-        " enhance lm looks superres transcribe" == refused(capsys, checkpoint)
+        f"{checkpoint}: recipe 'paint', expected one of commands denoise denoise-live"
+        " digits enhance lm looks superres transcribe" == refused(capsys, checkpoint)
     )
     record.unlink()
     assert f"{record}: no checkpoint can be read here: No such file or directory" in (
