@@ -62,6 +62,12 @@ class FrontEnd:
         hann = 0.5 - 0.5 * np.cos(phase)
         return np.asarray(hann / np.sqrt(np.sum(hann**2)), np.float32)
 
+    @property
+    def corners_mel(self) -> NDArray[np.float64]:
+        """Mel values, (M + 2,): from corner m filter m rises, and falls to m + 2."""
+        low_mel, high_mel = hz_to_mel(np.array([self.low_hz, self.high_hz]))
+        return np.linspace(low_mel, high_mel, self.n_mels + 2)
+
     @cached_property
     def filters(self) -> NDArray[np.float32]:
         """Mel filters, (fft_samples // 2 + 1, M), each summing to one."""
@@ -72,10 +78,8 @@ class FrontEnd:
 
         Training varies it, as a vocal tract of another length would.
         """
-        ends = hz_to_mel(self.low_hz), hz_to_mel(self.high_hz)
-        mels = np.linspace(*ends, self.n_mels + 2)
         top_hz = self.sample_rate_hz / 2
-        corners_hz = np.minimum(mel_to_hz(mels) * warp, top_hz)  # (M + 2,)
+        corners_hz = np.minimum(mel_to_hz(self.corners_mel) * warp, top_hz)  # (M + 2,)
         peak_hz = corners_hz[1:-1]
         n_bins = self.fft_samples // 2 + 1
         bin_hz = np.linspace(0.0, top_hz, n_bins)[:, None]
@@ -168,9 +172,17 @@ def check_samples(where: str, samples: NDArray[np.float32]) -> None:
         )
 
 
-def hz_to_mel(hz: float) -> float:
-    """Return the mel value (O'Shaughnessy, 2595 log10(1 + f/700)) of a frequency."""
-    return float(2595.0 * np.log10(1.0 + hz / 700.0))
+FRONT_ENDS = {
+    8000: FrontEnd(),
+    16000: FrontEnd(16000, 400, 160, 512, n_mels=48, high_hz=7600.0),
+}
+"""By the rate of the sound in Hz: what the recipes use. Features of both have as many
+mels to a filter, about, and the same frames."""
+
+
+def hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mel values (O'Shaughnessy, 2595 log10(1 + f/700)) of frequencies."""
+    return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0), np.float64)
 
 
 def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge_runtime.front_end import POWER_FLOOR, FrontEnd
+from edge_runtime.front_end import POWER_FLOOR, FrontEnd, hz_to_mel, mel_to_hz
 from edge_runtime.resample import resample
 
 OVERSAMPLING = 4
@@ -19,6 +19,9 @@ PCM_PEAK = 32767.0
 LEVEL_DB = (-15.0, 6.0)
 """Change of loudness where there are features alone."""
 WARPS = tuple(float(warp) for warp in np.linspace(0.86, 1.16, 11))
+
+
+TELEPHONE_HZ = (300.0, 3600.0)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Augmentation:
     """Standard deviation of the slope of the frequency response, over the band."""
     band_probability: float = 0.2
     """Of a low or high cut."""
+    telephone_probability: float = 0.1
+    """Of a telephone's band, where the front end hears more."""
     n_masks: int = 1
     mask_mels: int = 6
     mask_frames: int = 6
@@ -100,8 +105,8 @@ def distorted_features(
     starts = (np.arange(n_frames) * front_end.hop_samples * tempo).astype(int)
     which = int(rng.integers(len(WARPS))) if how.warp else len(WARPS) // 2
     power = np.matmul(front_end.power(windows[starts]), filter_bank[which])
-    features = front_end.normalize(power * _response(front_end.n_mels, how, rng))
-    _mask(features, how, rng)
+    features = front_end.normalize(power * _response(front_end, how, rng))
+    mask(features, how, rng)
     return features
 
 
@@ -113,18 +118,34 @@ def redistorted(
 ) -> NDArray[np.float32]:
     """Return features, (T', M), of features, (T, M), with what needs no sound changed.
 
-    That is tempo, level and response, drawn by `rng`: much cheaper than
-    `distorted_features`, but without noise, rooms and formants.
+    That is tempo, formants, level and response, drawn by `rng`: much cheaper than
+    `distorted_features`, but without noise and rooms.
     """
     tempo = rng.uniform(*how.tempo) if rng.random() < 0.6 else 1.0
     n_frames = int((len(features) - 1) / tempo) + 1
     kept = features[(np.arange(n_frames) * tempo).astype(int)]
+    if how.warp:
+        kept = warped(kept, front_end, rng.uniform(WARPS[0], WARPS[-1]))
     level = kept / front_end.feature_scale + front_end.feature_mean
     power = np.maximum(np.exp(level) - POWER_FLOOR, 0.0)
     gain = 10.0 ** (rng.uniform(*LEVEL_DB) / 10.0)
-    found = front_end.normalize(power * _response(front_end.n_mels, how, rng) * gain)
-    _mask(found, how, rng)
-    return found
+    return front_end.normalize(power * _response(front_end, how, rng) * gain)
+
+
+def warped(
+    features: NDArray[np.float32], front_end: FrontEnd, warp: float
+) -> NDArray[np.float32]:
+    """Return features, (T, M), as filters with corners `warp` times as high give them.
+
+    Between filters a straight line stands; above the last one, its value.
+    """
+    corners = front_end.corners_mel
+    wanted = hz_to_mel(mel_to_hz(corners[1:-1]) * warp)
+    place = (wanted - corners[1]) / (corners[1] - corners[0])
+    place = np.clip(place, 0, front_end.n_mels - 1)  # in filters
+    below = np.minimum(place.astype(int), front_end.n_mels - 2)
+    part = (place - below).astype(np.float32)
+    return features[:, below] * (1 - part) + features[:, below + 1] * part
 
 
 def _in_room(
@@ -152,20 +173,24 @@ def _noise(
 
 
 def _response(
-    n_mels: int, how: Augmentation, rng: np.random.Generator
+    front_end: FrontEnd, how: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return a microphone's power gain per band, (M,)."""
-    place = np.linspace(-0.5, 0.5, n_mels)
+    """Return a microphone's, or a telephone's, power gain per band, (M,)."""
+    place = np.linspace(-0.5, 0.5, front_end.n_mels)
     gain_db = rng.normal(0.0, how.tilt_db) * place
     gain_db += rng.normal(0.0, 3.0) * np.cos(2 * np.pi * (place + rng.random()))
     if rng.random() < how.band_probability:
         gain_db -= 40.0 * np.clip(rng.uniform(0.0, 0.2) - (place + 0.5), 0, None) / 0.1
     if rng.random() < how.band_probability:
         gain_db -= 40.0 * np.clip(place + 0.5 - rng.uniform(0.8, 1.0), 0, None) / 0.1
-    return np.asarray(10.0 ** (gain_db / 10.0), np.float32)
+    gain = 10.0 ** (gain_db / 10.0)
+    if front_end.high_hz > TELEPHONE_HZ[1] and rng.random() < how.telephone_probability:
+        peak_hz = mel_to_hz(front_end.corners_mel[1:-1])
+        gain[(peak_hz < TELEPHONE_HZ[0]) | (peak_hz > TELEPHONE_HZ[1])] = 0.0
+    return np.asarray(gain, np.float32)
 
 
-def _mask(
+def mask(
     features: NDArray[np.float32], how: Augmentation, rng: np.random.Generator
 ) -> None:
     """Blank bands and moments in place (SpecAugment, arXiv:1904.08779)."""

@@ -215,7 +215,6 @@ def _open_checkpoint(choice: Choice, folder: Path) -> Iterator[Subject]:
 
 @contextmanager
 def _checkpoint_work(choice: Choice, folder: Path) -> Iterator[PictureWork | Reader]:
-    from edge_runtime.front_end import FrontEnd
     from training.network_reader import network_reader
     from training.network_restorer import network_restorer
     from training.trained import TrainedLanguage, TrainedRepeated, open_checkpoint
@@ -243,4 +242,4 @@ def _checkpoint_work(choice: Choice, folder: Path) -> Iterator[PictureWork | Rea
         )
     with _open_decoding(choice, ALPHABET, trained.vocabulary) as decoding:
         maker = decoding.maker(ALPHABET, BLANK, trained.vocabulary)
-        yield network_reader(trained.network, FrontEnd(), maker)
+        yield network_reader(trained.network, trained.recipe.front_end, maker)

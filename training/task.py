@@ -27,6 +27,9 @@ class Task(ABC):
     kernels: tuple[str, ...] = ()
     """Weights with one of these in their name are Muon's where `muon_rate` is set."""
 
+    keeps_norm: bool = False
+    """Whether Muon turns the kernels without letting them grow."""
+
     @abstractmethod
     def __init__(self, recipe: Recipe, data: Path | None) -> None: ...
 

@@ -60,7 +60,7 @@ def speech_plan(
 ) -> Plan:
     """Return the plan of a checkpoint that writes speech down."""
     recipe, network = trained.recipe, trained.network
-    front_end = FrontEnd()
+    front_end = recipe.front_end
     table = data_folder() / "speech" / facts.corpus
     step = TranscriberStep(network, recipe.chunk_frames).eval()
     source = source_weights(network)

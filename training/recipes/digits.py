@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import SettingError
-from edge_runtime.front_end import FrontEnd
+from edge_runtime.front_end import FRONT_ENDS, FrontEnd
 from training.recipe import Recipe, limit
 from training.speech import ALPHABET, STRIDE_FRAMES
 
@@ -76,11 +76,19 @@ class DigitsRecipe(Recipe):
         if len(set(self.vocabulary)) < len(self.vocabulary):
             raise SettingError("vocabulary: a word stands in it twice")
 
+    @property
+    def front_end(self) -> FrontEnd:
+        """What the features are computed with."""
+        return FRONT_ENDS[8000]
+
     def network(self) -> TranscriberNetwork:
         """Return the network that these settings describe, with fresh weights."""
         from training.transcriber import TranscriberNetwork
 
-        n_mels = FrontEnd().n_mels
         return TranscriberNetwork(
-            n_mels, self.hidden, self.layers, len(ALPHABET), self.dropout
+            self.front_end.n_mels,
+            self.hidden,
+            self.layers,
+            len(ALPHABET),
+            self.dropout,
         )

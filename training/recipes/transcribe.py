@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import SettingError
-from edge_runtime.front_end import FrontEnd
+from edge_runtime.front_end import FRONT_ENDS, FrontEnd
 from training.phones import PHONES
 from training.recipe import Recipe, limit
 from training.speech import ALPHABET, STRIDE_FRAMES
@@ -19,13 +19,15 @@ if TYPE_CHECKING:  # settings are checked before torch is imported
 class TranscribeRecipe(Recipe):
     """Write down English speech while it is being said."""
 
-    steps: int = 20_000
+    steps: int = 12_000
     batch: int = 16
     learning_rate: float = 2e-3
-    muon_rate: float = 0.01
-    validate_steps: int = 1000
+    muon_rate: float = 0.015
+    validate_steps: int = 500
     ema_decay: float = 0.998
     precision: str = "32-true"
+    sample_rate_hz: int = 16_000
+    """Of the sound that the network hears: 16000, or 8000 for telephones alone."""
     hidden: int = 320
     """Width of the network."""
     layers: int = 4
@@ -39,11 +41,13 @@ class TranscribeRecipe(Recipe):
     phones: float = 0.3
     """Weight of a second loss, on the phones that espeak-ng says a text has, in the
     middle of the layers; 0 for none."""
-    synthetic: int = 8000
+    synthetic: int = 6000
     """Clips made by espeak-ng, flite and festival; 0 for recordings alone."""
-    distorted: float = 0.8
-    """Part of the examples whose sound is distorted; of the others, the features that
-    are kept on disk are, which costs less."""
+    distorted: float = 0.25
+    """Part of the examples whose sound is distorted: noise, rooms, levels."""
+    varied: float = 0.5
+    """Part of the examples whose features, as they are kept on disk, are changed in
+    tempo, formants and response, which costs less; the others are as recorded."""
     longest_s: float = 12.0
     """Longer clips are not trained on."""
 
@@ -58,6 +62,7 @@ class TranscribeRecipe(Recipe):
             phones=(0, 100),
             synthetic=(0, 10**7),
             distorted=(0, 1),
+            varied=(0, 1),
             longest_s=(0.5, 60),
         )
         if self.chunk_frames % STRIDE_FRAMES:
@@ -66,12 +71,23 @@ class TranscribeRecipe(Recipe):
                 f" {STRIDE_FRAMES}"
             )
 
+        if self.sample_rate_hz not in FRONT_ENDS:
+            raise SettingError(
+                f"sample_rate_hz={self.sample_rate_hz}: expected one of"
+                f" {' '.join(map(str, FRONT_ENDS))}"
+            )
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What the features are computed with."""
+        return FRONT_ENDS[self.sample_rate_hz]
+
     def network(self) -> TranscriberNetwork:
         """Return the network that these settings describe, with fresh weights."""
         from training.taught_transcriber import TaughtTranscriber
 
         return TaughtTranscriber(
-            FrontEnd().n_mels,
+            self.front_end.n_mels,
             self.hidden,
             self.layers,
             len(ALPHABET),

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edge_runtime.decoder import whole_text
 from edge_runtime.errors import DataError
-from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
+from edge_runtime.front_end import MILLISECONDS_PER_SECOND
 from edge_runtime.transcriber import FLUSH_MS
 from training.accents import SPELLINGS
 from training.data import data_folder
@@ -101,7 +101,7 @@ class DigitsTask(Task):
 
     def __init__(self, recipe: DigitsRecipe, data: Path | None) -> None:
         self.recipe = recipe
-        self.front_end = FrontEnd()
+        self.front_end = recipe.front_end
         self._augmentation = Augmentation()
         self._filter_bank = [self.front_end.warped_filters(warp) for warp in WARPS]
         self._held_out: list[tuple[str, NDArray[np.float32], str]] = []

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edge_runtime.ctc import greedy_text
 from edge_runtime.errors import DataError
-from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
+from edge_runtime.front_end import MILLISECONDS_PER_SECOND
 from edge_runtime.transcriber import FLUSH_MS
 from training.clip_store import ClipStore
 from training.corpora import DEV, TRAIN, read_corpora
@@ -29,6 +29,7 @@ from training.sound_augmentation import (
     Augmentation,
     add_noise,
     distorted_features,
+    mask,
     redistorted,
 )
 from training.speech import (
@@ -42,6 +43,7 @@ from training.speech import (
 from training.synthetic_corpus import make_corpus
 from training.synthetic_speech import cache_folder
 from training.task import Task
+from training.taught_transcriber import KERNELS
 
 HUMAN = ("speechocean762", "wuw-corpus-ii")
 """Recordings that are trained on, out of the folder `speech` of the data."""
@@ -59,11 +61,12 @@ class TranscribeTask(Task):
     """
 
     score = "letter_accuracy"
-    kernels = ("subsample", "context", "gru.cell", "gru.others")
+    kernels = KERNELS
+    keeps_norm = True
 
     def __init__(self, recipe: TranscribeRecipe, data: Path | None) -> None:
         self.recipe = recipe
-        self.front_end = FrontEnd()
+        self.front_end = recipe.front_end
         self._augmentation = Augmentation(
             n_masks=2, mask_mels=8, mask_frames=12, tempo=(0.85, 1.15)
         )
@@ -227,7 +230,8 @@ class TranscribeTask(Task):
         """Return features, (T, M), T a multiple of the stride, and which clip it is."""
         rng = np.random.default_rng((self.recipe.seed, step, index))
         rate_hz = self.front_end.sample_rate_hz
-        if rng.random() < self.recipe.distorted:
+        kind = rng.random()
+        if kind < self.recipe.distorted:
             n_flush = FLUSH_MS * rate_hz // MILLISECONDS_PER_SECOND
             n_before = int(rng.uniform(0, LONGEST_START_S) * rate_hz)
             sound = np.pad(self._store.samples(number), (n_before, n_flush))
@@ -236,8 +240,12 @@ class TranscribeTask(Task):
                 noisy, self.front_end, self._filter_bank, self._augmentation, rng
             )
         else:
-            kept = self._store.features(number)
-            features = redistorted(kept, self.front_end, self._augmentation, rng)
+            features = self._store.features(number)
+            if kind < self.recipe.distorted + self.recipe.varied:
+                features = redistorted(
+                    features, self.front_end, self._augmentation, rng
+                )
+            mask(features, self._augmentation, rng)
         n_whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
         if n_whole // STRIDE_FRAMES < ctc_length(self._symbols[number]):
             features = self._store.features(number)  # too fast for its letters
