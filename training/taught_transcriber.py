@@ -16,12 +16,6 @@ from training.transcriber import (
 )
 from training.wavefront import wavefront
 
-KERNELS = ("subsample", "context", "gru.cell", "gru.others")
-"""Parts of the names of the weights that each step multiplies by."""
-START = 2.0
-"""First kernels, as multiples of torch's own; Muon keeps their norm. After 800 steps,
-1 and 3 had more letters wrong."""
-
 
 class SeparateGRU(SharedGRU):
     """What `SharedGRU` is compared with: each layer has a cell of its own."""
@@ -60,10 +54,6 @@ class TaughtTranscriber(TranscriberNetwork):
         if not shared:
             self.gru = SeparateGRU(hidden, n_layers)
         self.phones = nn.Linear(hidden, n_phones) if n_phones else None
-        with torch.no_grad():
-            for name, weight in self.named_parameters():
-                if weight.ndim > 1 and any(part in name for part in KERNELS):
-                    weight.mul_(START)
 
     def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:  # type: ignore[override]
         """Return logits, (B, T / 3, V), of features, (B, T, M); T divides by 3.

@@ -83,12 +83,15 @@ class DigitsRecipe(Recipe):
 
     def network(self) -> TranscriberNetwork:
         """Return the network that these settings describe, with fresh weights."""
-        from training.transcriber import TranscriberNetwork
+        from training.transcriber import TranscriberNetwork, enlarge
 
-        return TranscriberNetwork(
+        network = TranscriberNetwork(
             self.front_end.n_mels,
             self.hidden,
             self.layers,
             len(ALPHABET),
             self.dropout,
         )
+        if self.muon_rate:
+            enlarge(network)
+        return network

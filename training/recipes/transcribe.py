@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # settings are checked before torch is imported
 class TranscribeRecipe(Recipe):
     """Write down English speech while it is being said."""
 
-    steps: int = 12_000
+    steps: int = 9_000
     batch: int = 16
     learning_rate: float = 2e-3
     muon_rate: float = 0.015
@@ -85,8 +85,9 @@ class TranscribeRecipe(Recipe):
     def network(self) -> TranscriberNetwork:
         """Return the network that these settings describe, with fresh weights."""
         from training.taught_transcriber import TaughtTranscriber
+        from training.transcriber import enlarge
 
-        return TaughtTranscriber(
+        network = TaughtTranscriber(
             self.front_end.n_mels,
             self.hidden,
             self.layers,
@@ -95,3 +96,6 @@ class TranscribeRecipe(Recipe):
             shared=self.shared,
             n_phones=len(PHONES) if self.phones else 0,
         )
+        if self.muon_rate:
+            enlarge(network)
+        return network

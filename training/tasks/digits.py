@@ -48,6 +48,7 @@ from training.synthetic_speech import (
     speak,
 )
 from training.task import Task
+from training.transcriber import KERNELS
 
 N_JOINED = (0.5, 0.2, 0.2, 0.1)
 """Probability that a step's examples hold one word, or join 2, 3, … clips; the same for
@@ -98,6 +99,8 @@ class DigitsTask(Task):
     """
 
     score = "word_accuracy"
+    kernels = KERNELS
+    keeps_norm = True
 
     def __init__(self, recipe: DigitsRecipe, data: Path | None) -> None:
         self.recipe = recipe

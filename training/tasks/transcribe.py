@@ -43,7 +43,7 @@ from training.speech import (
 from training.synthetic_corpus import make_corpus
 from training.synthetic_speech import cache_folder
 from training.task import Task
-from training.taught_transcriber import KERNELS
+from training.transcriber import KERNELS
 
 HUMAN = ("speechocean762", "wuw-corpus-ii")
 """Recordings that are trained on, out of the folder `speech` of the data."""
