@@ -68,7 +68,7 @@ every step with the same weights; the letters come out by CTC.
 
 ## Input and output
 
-Mono sound at 8 to 192 kHz, brought to 8 kHz inside. Out come the letters a to z,
+Mono sound at 8 to 192 kHz, brought to 16 kHz inside. Out come the letters a to z,
 apostrophes and spaces.
 
 ## Training data and licence
@@ -98,7 +98,7 @@ tells what is asked for, and what is no command has no intent. The network is th
 
 ## Input and output
 
-Mono sound at 8 to 192 kHz, brought to 8 kHz inside. Out come the letters a to z,
+Mono sound at 8 to 192 kHz, brought to 16 kHz inside. Out come the letters a to z,
 apostrophes and spaces; a grammar makes words and slots of them.
 
 ## Training data and licence

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.denoiser import Denoiser
-from training.optimizers import KernelMuon, make_optimizers, set_rate
+from training.optimizers import KernelMuon, make_optimizers, orthogonal, set_rate
 from training.recipes.denoise import DenoiseRecipe
 from training.tasks.denoise import DenoiseTask
 
@@ -87,3 +87,36 @@ def test_frozen_kernels_stay() -> None:
     assert isinstance(muon, KernelMuon)
     n_others = 1 + len(network.body.between)
     assert n_others == len(muon.param_groups[0]["params"])
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (6, 6)])
+def test_orthogonal_keeps_the_directions(shape: tuple[int, int]) -> None:
+    """Singular vectors stay, singular values come near one."""
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+
+    values = left.t() @ orthogonal(matrix) @ right.t()
+
+    off_diagonal = values - torch.diag(torch.diag(values))
+    assert off_diagonal.abs().max() < 1e-4
+    assert 0.5 < torch.diag(values).min() and torch.diag(values).max() < 1.5
+
+
+def test_kernels_that_keep_their_norm_turn() -> None:
+    """Without it the same steps make them longer."""
+    lengths = {}
+    for keeps_norm in (True, False):
+        torch.manual_seed(0)
+        kernel = torch.nn.Parameter(torch.randn(6, 2, 3))
+        first = kernel.detach().clone()
+        muon = KernelMuon([kernel], keeps_norm=keeps_norm)
+        muon.param_groups[0]["lr"] = 0.5
+        for _ in range(20):
+            kernel.grad = torch.randn_like(kernel)
+            muon.step()
+        lengths[keeps_norm] = (kernel.norm() / first.norm()).item()
+        assert not torch.allclose(kernel, first, atol=0.1)
+
+    assert lengths[True] == pytest.approx(1.0, abs=1e-5)
+    assert lengths[False] > 1.2

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import AudioError, DataError
-from edge_runtime.front_end import FrontEnd
+from edge_runtime.front_end import FRONT_ENDS, FrontEnd
 from training.metrics import edit_distance, letter_errors, word_errors
 from training.recipes.digits import DigitsRecipe
 from training.sound_augmentation import (
@@ -22,6 +22,8 @@ from training.sound_augmentation import (
     distorted_features,
     oversample,
     play,
+    redistorted,
+    warped,
 )
 from training.speech import (
     ALPHABET,
@@ -412,3 +414,34 @@ def test_validation_scores_the_held_out_clips(own_speech: Path) -> None:
 
     assert {"word_accuracy", "word_accuracy_own"} == metrics.keys()
     assert metrics["word_accuracy"] <= 1.0
+
+
+@pytest.mark.parametrize("rate_hz", sorted(FRONT_ENDS))
+def test_features_are_warped_as_warped_filters_make_them(rate_hz: int) -> None:
+    """A tone an eighth higher stands in the filters where the warp looks for it."""
+    front_end = FRONT_ENDS[rate_hz]
+    seconds = np.arange(rate_hz // 2) / rate_hz
+    low, high = (
+        front_end.features(np.sin(2 * np.pi * hz * seconds).astype(np.float32))
+        for hz in (1000.0, 1125.0)
+    )
+
+    found = warped(high, front_end, 1.125)
+
+    assert found.shape == high.shape
+    assert (found.mean(axis=0).argmax()) == low.mean(axis=0).argmax()
+    np.testing.assert_allclose(warped(low, front_end, 1.0), low, atol=1e-5)
+
+
+def test_a_telephone_hears_nothing_above_its_band() -> None:
+    """Of a front end that hears more; one that does not is left alone."""
+    how = replace(Augmentation(), telephone_probability=1.0, band_probability=0.0)
+    for rate_hz, least in ((16_000, 8), (8000, 0)):
+        front_end = FRONT_ENDS[rate_hz]
+        features = np.ones((30, front_end.n_mels), np.float32)
+
+        found = redistorted(features, front_end, how, np.random.default_rng(0))
+
+        floor = front_end.normalize(np.zeros(1, np.float32))[0]
+        n_silent = int((found[0] <= floor + 1e-6).sum())
+        assert (n_silent >= least) and (bool(n_silent) == bool(least))

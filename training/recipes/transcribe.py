@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # settings are checked before torch is imported
 class TranscribeRecipe(Recipe):
     """Write down English speech while it is being said."""
 
-    steps: int = 9_000
+    steps: int = 7_500
     batch: int = 16
     learning_rate: float = 2e-3
     muon_rate: float = 0.015
