@@ -22,6 +22,7 @@ WARPS = tuple(float(warp) for warp in np.linspace(0.86, 1.16, 11))
 
 
 TELEPHONE_HZ = (300.0, 3600.0)
+TELEPHONE_RATE_HZ = 8000
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ def _response(
     if rng.random() < how.band_probability:
         gain_db -= 40.0 * np.clip(place + 0.5 - rng.uniform(0.8, 1.0), 0, None) / 0.1
     gain = 10.0 ** (gain_db / 10.0)
-    if front_end.high_hz > TELEPHONE_HZ[1] and rng.random() < how.telephone_probability:
+    hears_more = front_end.sample_rate_hz > TELEPHONE_RATE_HZ
+    if hears_more and rng.random() < how.telephone_probability:
         peak_hz = mel_to_hz(front_end.corners_mel[1:-1])
         gain[(peak_hz < TELEPHONE_HZ[0]) | (peak_hz > TELEPHONE_HZ[1])] = 0.0
     return np.asarray(gain, np.float32)
