@@ -13,7 +13,8 @@ from edge_runtime.ctc import GreedyDecoder
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
 from edge_runtime.speech.grammar import Grammar, word_loop
 from edge_runtime.speech.language_model import LanguageModel
-from edge_runtime.speech.viterbi import GrammarDecoder, SpelledGrammar
+from edge_runtime.speech.spelling import SpelledGrammar
+from edge_runtime.speech.viterbi import GrammarDecoder
 from edge_runtime.speech.words import Word
 
 

@@ -1,28 +1,25 @@
 """CTC with a grammar: the best path that spells sentences of it alone.
 
-Viterbi search over a graph of the words' letters (token passing; Young et al.,
-CUED/F-INFENG/TR.38, 1989): rest and space at each of the grammar's nodes, and for each
-word its letters with an optional blank behind each but the last. One token per state,
-so the cost of a step is the same however long the recording gets.
+Viterbi search over the states of a spelled grammar (token passing; Young et al.,
+CUED/F-INFENG/TR.38, 1989). One token per state, so the cost of a step is the same
+however long the recording gets.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import GrammarError
-from edge_runtime.speech.grammar import Grammar, Intent, intent_of
+from edge_runtime.speech.grammar import Intent, intent_of
+from edge_runtime.speech.hubs import Indices
+from edge_runtime.speech.spelling import REST, SpelledGrammar
 from edge_runtime.speech.words import Word
 
 LEAST_FIT = -1.0
 """Nats a step of speech, below which a recording is not of the grammar."""
-REST, SPACE = 0, 1
-"""The states of a node: blank, and the space symbol."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +38,14 @@ class GrammarDecoder:
 
     def __init__(self, graph: SpelledGrammar) -> None:
         self.grammar = graph.grammar
-        self._blank = graph.blank
-        self._emits = graph.emits
-        self._before = graph.before
-        self._complete = graph.complete
-        self._arc_ending = graph.arc_ending
-        self._arc_of = graph.arc_of
-        self._ends_word = graph.arc_ending >= 0
+        self._graph = graph
         n_states = len(graph.emits)
+        self._states: Indices = np.arange(n_states)
+        self._near = graph.near.copy()
         self._scores = np.full(n_states, -np.inf)
         self._scores[REST] = 0.0
-        self._said: list[_Said | None] = [None] * n_states
+        self._said: NDArray[np.object_] = np.full(n_states, None)
+        """Words that each state's path has ended, the last one as a _Said."""
         self._starts = np.zeros(n_states, np.int64)
         """Step in which each state's word began; its score against `_free` then."""
         self._margins = np.zeros(n_states)
@@ -67,8 +61,13 @@ class GrammarDecoder:
         wide = logits.astype(np.float64)
         wide -= wide.max(axis=1, keepdims=True)
         wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
-        for log_probabilities in wide:
-            self._step(log_probabilities)
+        heard = wide.argmax(axis=1) != self._graph.blank
+        for row, best, is_heard in zip(
+            wide, wide.max(axis=1).tolist(), heard.tolist(), strict=True
+        ):
+            self._step(row)
+            self._free += best
+            self._n_heard += is_heard
 
     @property
     def text(self) -> str:
@@ -88,7 +87,7 @@ class GrammarDecoder:
         if self._scores[best] == -np.inf:
             return []
         said = self._said[best]
-        if self._ends_word[best]:
+        if self._graph.arc_ending[best] >= 0:
             said = self._with_word(said, best, self._n_steps, self._margin(best))
         words = []
         while said is not None:
@@ -114,41 +113,53 @@ class GrammarDecoder:
         0 where nothing else fits better; the more below, the less it is of the grammar.
         Steps whose best symbol is a blank do not count.
         """
-        whole = self._scores[self._complete].max() + self._total - self._free
+        whole = self._scores[self._graph.complete].max() + self._total - self._free
         return float(whole) / max(1, self._n_heard)
 
     def _best(self, *, whole: bool) -> int:
         if not whole:
             return int(np.argmax(self._scores))
-        return int(self._complete[np.argmax(self._scores[self._complete])])
+        complete = self._graph.complete
+        return int(complete[np.argmax(self._scores[complete])])
 
     def _step(self, log_probabilities: NDArray[np.float64]) -> None:
-        candidates = self._scores[self._before]  # (state, choice)
-        choice = np.argmax(candidates, axis=1)
-        states = np.arange(len(choice))
-        came_from = self._before[states, choice]
-        # Words that end between the last step and this one.
-        left = np.flatnonzero(self._ends_word[came_from] & (came_from != states))
-        said = [self._said[state] for state in came_from]
-        for state in left:
-            before = int(came_from[state])
-            said[state] = self._with_word(
-                self._said[before], before, self._n_steps, self._margin(before)
+        scores, entries = self._scores, self._graph.entries
+        came_from, reached = self._came_from()
+        # Words that begin or end between the last step and this one.
+        moved = entries[came_from[entries] != entries]
+        said = self._said[came_from]
+        left = moved[self._graph.arc_ending[came_from[moved]] >= 0]
+        befores = came_from[left].tolist()
+        ended = {
+            state: self._with_word(
+                self._said[state], state, self._n_steps, self._margin(state)
             )
-        margins = self._scores[came_from] + self._total - self._free
-        begins = (self._arc_of >= 0) & (self._arc_of[came_from] != self._arc_of)
-        again = self._ends_word[came_from] & (came_from != states)
-        begins |= again & (self._arc_of >= 0)
-        self._starts = np.where(begins, self._n_steps, self._starts[came_from])
-        self._margins = np.where(begins, margins, self._margins[came_from])
-        scores = candidates[states, choice] + log_probabilities[self._emits]
-        best = scores.max()
-        self._scores = scores - best
-        self._total += best
-        self._free += log_probabilities.max()
-        self._n_steps += 1
-        self._n_heard += int(np.argmax(log_probabilities)) != self._blank
+            for state in {*befores}
+        }
+        said[left] = [ended[state] for state in befores]
         self._said = said
+        begun = moved[2 * self.grammar.n_nodes <= moved]
+        self._starts = self._starts[came_from]
+        self._starts[begun] = self._n_steps
+        self._margins = self._margins[came_from]
+        self._margins[begun] = scores[came_from[begun]] + self._total - self._free
+        reached += log_probabilities[self._graph.emits]
+        best = float(reached.max())
+        reached -= best
+        self._scores = reached
+        self._total += best
+        self._n_steps += 1
+
+    def _came_from(self) -> tuple[Indices, NDArray[np.float64]]:
+        """Return the best state before each, itself before others, and its score."""
+        scores, near, far = self._scores, self._near, self._graph.far
+        self._graph.lead(near, scores)
+        by_near = scores[near]
+        came_from = np.where(by_near > scores, near, self._states)
+        reached = np.maximum(scores, by_near)
+        by_far = scores[far]
+        came_from = np.where(by_far > reached, far, came_from)
+        return came_from, np.maximum(reached, by_far)
 
     def _margin(self, state: int) -> float:
         """Return by how much a state's path is less likely than the best symbols."""
@@ -160,97 +171,4 @@ class GrammarDecoder:
         start = int(self._starts[state])
         lost = margin - float(self._margins[state])
         confidence = math.exp(min(0.0, lost / max(1, end - start)))
-        return _Said(before, int(self._arc_ending[state]), start, end, confidence)
-
-
-class SpelledGrammar:
-    """A grammar in letters: states, and which may follow which.
-
-    States by number: each node's rest and space, then each word's letters. Raises
-    GrammarError for a word that the alphabet, which has a space, cannot spell.
-    """
-
-    def __init__(self, alphabet: Sequence[str], blank: int, grammar: Grammar) -> None:
-        symbols = {symbol: index for index, symbol in enumerate(alphabet)}
-        self.grammar = grammar
-        self.blank = blank
-        self._emits: list[int] = []
-        self._arc_of: list[int] = []
-        self._ends: list[int] = []
-        self._edges: list[tuple[int, int]] = []
-        for _ in range(grammar.n_nodes):
-            rest = self._add(blank, -1)
-            space = self._add(symbols[" "], -1)
-            self._edges += [(rest, space), (space, rest)]
-        firsts = []
-        for index, arc in enumerate(grammar.arcs):
-            spelled = [symbols.get(letter) for letter in arc.word]
-            if not spelled or None in spelled or " " in arc.word:
-                raise GrammarError(
-                    f"word {arc.word!r}: expected letters of"
-                    f" {''.join(symbols).strip()!r}"
-                )
-            letters = [symbol for symbol in spelled if symbol is not None]
-            firsts.append(self._spell(letters, index))
-        ending: dict[int, list[int]] = {}
-        for arc, end in zip(grammar.arcs, self._ends, strict=True):
-            ending.setdefault(arc.target, []).append(end)
-            self._edges += [(end, state + 2 * arc.target) for state in (REST, SPACE)]
-        for arc, first in zip(grammar.arcs, firsts, strict=True):
-            for node in arc.sources:
-                self._edges += [(state + 2 * node, first) for state in (REST, SPACE)]
-                self._edges += [
-                    (end, first)
-                    for end in ending.get(node, ())
-                    if self._emits[end] != self._emits[first]
-                ]
-        self.emits = np.array(self._emits)
-        """Symbol of each state."""
-        self.arc_of = np.array(self._arc_of)
-        """The word that a state is part of, by its arc; −1 between words."""
-        self.arc_ending = np.full(len(self._emits), -1)
-        """The word whose last letter a state is, by its arc; −1 for others."""
-        self.arc_ending[self._ends] = np.arange(len(self._ends))
-        self.before = self._states_before()
-        """States that may come before each, (state, choice)."""
-        self.complete = self._complete_states()
-        """States in which a sentence may end."""
-
-    def _complete_states(self) -> NDArray[np.intp]:
-        finals = self.grammar.finals
-        states = [s + 2 * node for node in sorted(finals) for s in (REST, SPACE)]
-        states += [
-            end
-            for arc, end in zip(self.grammar.arcs, self._ends, strict=True)
-            if arc.target in finals
-        ]
-        return np.array(states, np.intp)
-
-    def _spell(self, letters: Sequence[int], arc: int) -> int:
-        """Add a word's states; return the first."""
-        first = before = self._add(letters[0], arc)
-        for letter in letters[1:]:
-            gap = self._add(self.blank, arc)
-            state = self._add(letter, arc)
-            self._edges += [(before, gap), (gap, state)]
-            if self._emits[before] != letter:
-                self._edges.append((before, state))
-            before = state
-        self._ends.append(before)
-        return first
-
-    def _add(self, emits: int, arc: int) -> int:
-        self._emits.append(emits)
-        self._arc_of.append(arc)
-        return len(self._emits) - 1
-
-    def _states_before(self) -> NDArray[np.intp]:
-        """Return, for each state, the states that may come before it, itself first.
-
-        Rows are filled up with the state itself.
-        """
-        rows: list[list[int]] = [[state] for state in range(len(self._emits))]
-        for source, target in self._edges:
-            rows[target].append(source)
-        width = max(len(row) for row in rows)
-        return np.array([row + row[:1] * (width - len(row)) for row in rows], np.intp)
+        return _Said(before, int(self._graph.arc_ending[state]), start, end, confidence)

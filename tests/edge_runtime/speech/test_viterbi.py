@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from numpy.typing import NDArray
 from edge_runtime.ctc import greedy_text
 from edge_runtime.decoder import whole_text
 from edge_runtime.errors import GrammarError
-from edge_runtime.speech.grammar import Intent, parse_grammar, word_loop
-from edge_runtime.speech.viterbi import GrammarDecoder, SpelledGrammar
+from edge_runtime.speech.grammar import Grammar, Intent, parse_grammar, word_loop
+from edge_runtime.speech.spelling import SpelledGrammar
+from edge_runtime.speech.viterbi import GrammarDecoder
 
 ALPHABET = ("", " ", "a", "b")
 WORDS = ("ab", "ba", "a", "bb")
@@ -159,6 +162,115 @@ def test_words_have_times_and_confidence() -> None:
     assert ("ba", 5, 8) == (second.text, second.start, second.end)
     assert first.confidence > 0.99
     assert 0.0 < second.confidence <= 1.0
+
+
+Place = tuple[str, int, int]
+"""A kind of state, its node or word, and how many letters came."""
+
+
+def ways_from(grammar: Grammar, place: Place) -> list[tuple[Place, int]]:
+    """Return what may follow a place, each with its symbol, word by word."""
+    kind, index, n_letters = place
+    word = "" if kind in ("rest", "space") else grammar.arcs[index].word
+    spelled = [ALPHABET.index(letter) for letter in word]
+    following: list[tuple[Place, int]] = []
+    if kind == "gap":
+        following.append((place, 0))
+    if kind == "letter":
+        following.append((place, spelled[n_letters - 1]))
+    if word and n_letters < len(word):
+        if kind == "letter":
+            following.append((("gap", index, n_letters), 0))
+        if kind == "gap" or spelled[n_letters] != spelled[n_letters - 1]:
+            following.append(
+                (("letter", index, n_letters + 1), spelled[n_letters]),
+            )
+        return following
+    node = grammar.arcs[index].target if word else index
+    following += [(("rest", node, 0), 0), (("space", node, 0), 1)]
+    for number, arc in enumerate(grammar.arcs):
+        first = ALPHABET.index(arc.word[0])
+        if node in arc.sources and not (word and first == spelled[-1]):
+            following.append((("letter", number, 1), first))
+    return following
+
+
+def words_of_the_best_path(
+    grammar: Grammar, scores: NDArray[np.float64]
+) -> tuple[float, tuple[str, ...]]:
+    """Return the score and the words of the best path that ends a sentence."""
+    paths: dict[Place, tuple[float, tuple[str, ...]]] = {("rest", 0, 0): (0.0, ())}
+    for row in scores:
+        longer: dict[Place, tuple[float, tuple[str, ...]]] = {}
+        for place, (score, words) in paths.items():
+            for following, symbol in ways_from(grammar, place):
+                begins = following[0] == "letter" and following[2] == 1
+                begins = begins and following != place
+                said = words
+                if begins:
+                    said = (*words, grammar.arcs[following[1]].word)
+                found = score + row[symbol], said
+                longer[following] = max(longer.get(following, found), found)
+        paths = longer
+    whole = [
+        found
+        for (kind, index, n_letters), found in paths.items()
+        if (kind in ("rest", "space") and index in grammar.finals)
+        or (
+            kind == "letter"
+            and n_letters == len(grammar.arcs[index].word)
+            and grammar.arcs[index].target in grammar.finals
+        )
+    ]
+    return max(whole, default=(-np.inf, ()))
+
+
+GRAMMARS_OF_MANY_WAYS = [
+    word_loop(WORDS),
+    GRAMMAR,
+    parse_grammar("#JSGF V1.0; public <a> = [a] [ab] [ba] b* (a | bb | b)+ [aa];"),
+    parse_grammar("#JSGF V1.0; public <a> = (a | aa)+; public <b> = (b | ab) [ba];"),
+]
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS_OF_MANY_WAYS)
+@given(seed=st.integers(0, 2**32 - 1), n_steps=st.integers(0, 9))
+def test_hubs_find_what_ways_between_all_words_find(
+    grammar: Grammar, seed: int, n_steps: int
+) -> None:
+    """The score and the letters are those of a search along every single way."""
+    random = np.random.default_rng(seed)
+    scores = random.normal(0.0, 2.0, (n_steps, len(ALPHABET))).astype(np.float32)
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, grammar))
+    decoder.feed(scores)
+
+    lost = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+    score, words = words_of_the_best_path(grammar, lost)
+
+    n_heard = max(1, int(np.count_nonzero(scores.argmax(axis=1))))
+    assert score / n_heard == pytest.approx(decoder.fit(), abs=1e-4)
+    assert "".join(words) == decoder.finish().replace(" ", "")  # "a a" may be "aa"
+
+
+LETTERS = ("", " ", *string.ascii_lowercase)
+
+
+def test_a_list_of_thousands_of_words_costs_their_letters() -> None:
+    """Its words meet in one hub: memory and time do not grow with their square."""
+    random = np.random.default_rng(0)
+    letters = random.choice([*string.ascii_lowercase], (5000, 8))
+    words = ["".join(row) for row in letters]
+    path = [LETTERS.index(letter) for letter in f"{words[17]} {words[4000]}"]
+    logits = np.eye(len(LETTERS), dtype=np.float32)[path] * 9.0
+    tracemalloc.start()
+
+    decoder = GrammarDecoder(SpelledGrammar(LETTERS, 0, word_loop(words)))
+    decoder.feed(logits)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert f"{words[17]} {words[4000]}" == decoder.finish()
+    assert peak_bytes < 50 * 2**20
 
 
 def test_a_word_that_cannot_be_spelled_is_named() -> None:
