@@ -1,7 +1,7 @@
 """Grammars: which words may follow which, written as JSGF.
 
-The JSpeech Grammar Format (W3C note, June 2000): rules of words, alternatives,
-optional parts, groups, repetitions and tags. Each public rule is an intent, and what a
+The JSpeech Grammar Format (`jsgf`): rules of words, alternatives, optional parts,
+groups, repetitions and tags. Each public rule is an intent, and what a
 tag stands behind is a slot of it:
 
     #JSGF V1.0;
@@ -10,30 +10,38 @@ tag stands behind is a slot of it:
     <size> = small | large | sixteen ounce;
     <drink> = latte | espresso;
 
-Imports, weights and recursion are refused.
+Recursion is refused, and what would be slow.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime.errors import GrammarError
+from edge_runtime.files import check_regular
+from edge_runtime.speech.jsgf import (
+    Expansion,
+    InTurn,
+    OneOf,
+    RuleName,
+    Rules,
+    SaidWord,
+    Tagged,
+    parse_rules,
+)
+from edge_runtime.speech.words import shortened
 
 MOST_ARCS = 20_000
-"""Larger grammars are refused: they would be slow."""
+"""Words of a grammar whose rules are spelled out; larger ones would be slow."""
+MOST_WAYS = 200_000
+"""Ways between its words; many parts in a row that may be left out make many."""
+DEEPEST_PARTS = 250
+"""Rules, brackets and repetitions within each other, over all rules."""
 MOST_BYTES = 2**20
-DEEPEST = 100
-"""Brackets within brackets."""
-_TOKEN = re.compile(
-    r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)|(?P<rule><[^<>\s;]+>)|(?P<tag>\{[^{}]*\})"""
-    r"""|(?P<mark>[;=|()\[\]*+])|(?P<weight>/[^/\n]*/)|"(?P<quoted>[^"\n]*)\""""
-    r"""|(?P<word>[^\s;=|()\[\]*+<>{}/"]+)""",
-    re.DOTALL,
-)
+"""Of a file."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,10 @@ class Arc:
     sources: tuple[int, ...]
     target: int
     slot: int = -1
-    """Index of its slot; words of one slot that follow each other are its value."""
+    """Index of its slot; words of one slot are its value."""
     intent: int = -1
+    line: int = field(default=0, compare=False)
+    """Of the grammar's text; 0 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,8 @@ class Grammar:
     """Nodes where a sentence may end."""
     intents: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
+    where: str = field(default="", compare=False)
+    """What errors begin with: a file, or an option."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +100,12 @@ def understand(grammar: Grammar, words: Sequence[str]) -> Intent | None:
     """
     ways: dict[int, tuple[Arc, ...]] = {0: ()}
     for word in words:
-        ways = {
-            arc.target: (*ways[source], arc)
-            for arc in grammar.arcs
-            if arc.word == word
-            for source in arc.sources
-            if source in ways
-        }
+        longer: dict[int, tuple[Arc, ...]] = {}
+        for arc in grammar.arcs:
+            source = next((s for s in arc.sources if s in ways), None)
+            if arc.word == word and source is not None:
+                longer.setdefault(arc.target, (*ways[source], arc))
+        ways = longer
     for node, arcs in ways.items():
         if node in grammar.finals and arcs:
             tags = [grammar.slots[arc.slot] if arc.slot >= 0 else "" for arc in arcs]
@@ -103,9 +114,13 @@ def understand(grammar: Grammar, words: Sequence[str]) -> Intent | None:
     return None
 
 
-def word_loop(words: Sequence[str]) -> Grammar:
-    """Return the grammar of any of the words in any order, as often as one likes."""
-    return Grammar(1, tuple(Arc(word, (0,), 0) for word in words), frozenset({0}))
+def word_loop(words: Sequence[str], where: str = "") -> Grammar:
+    """Return the grammar of any of the words in any order, as often as one likes.
+
+    Errors about a word begin with `where`.
+    """
+    arcs = tuple(Arc(word, (0,), 0) for word in dict.fromkeys(words))
+    return Grammar(1, arcs, frozenset({0}), where=where)
 
 
 def read_grammar(path: Path) -> Grammar:
@@ -113,15 +128,21 @@ def read_grammar(path: Path) -> Grammar:
 
     Raises GrammarError, with the line, for one that cannot be read or understood.
     """
+    check_regular(path, "a grammar", GrammarError)
     try:
-        data = path.read_bytes()
-        text = data.decode("utf-8")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise GrammarError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise GrammarError(f"{path}: not UTF-8 text, expected a grammar") from error
     if len(data) > MOST_BYTES:
         raise GrammarError(f"{path}: larger than {MOST_BYTES} bytes")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise GrammarError(
+            f"{path}, line {line}: not UTF-8 text, expected a grammar in UTF-8"
+        ) from error
     return parse_grammar(text, str(path))
 
 
@@ -132,312 +153,180 @@ def parse_grammar(text: str, where: str = "grammar") -> Grammar:
     >>> [(arc.word, arc.sources, arc.target) for arc in grammar.arcs]
     [('go', (0,), 1), ('left', (1,), 2), ('now', (1, 2), 3)]
     """
-    rules, public = _Parser(text, where).rules()
-    return _Compiler(rules, public, where).grammar()
+    return _Compiler(parse_rules(text, where), where).grammar()
 
 
 @dataclass(frozen=True)
-class _Word:
-    text: str
-    line: int
+class _Way:
+    """A word between two nodes before silent ways are taken out."""
+
+    word: SaidWord
+    source: int
+    target: int
+    slot: int
+    intent: int
 
 
 @dataclass(frozen=True)
-class _Rule:
-    name: str
-    line: int
+class _Kind:
+    """What a node is: where two have the same, one of them can stand for both."""
 
-
-@dataclass(frozen=True)
-class _Sequence:
-    parts: tuple[_Expansion, ...]
-
-
-@dataclass(frozen=True)
-class _Choice:
-    choices: tuple[_Expansion, ...]
-
-
-@dataclass(frozen=True)
-class _Repeat:
-    part: _Expansion
-    least: int
-    """0 or 1."""
-    is_endless: bool
-
-
-@dataclass(frozen=True)
-class _Tagged:
-    part: _Expansion
-    tag: str
-
-
-_Expansion = _Word | _Rule | _Sequence | _Choice | _Repeat | _Tagged
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    line: int
-
-
-class _Parser:
-    """Recursive descent over the tokens of a grammar."""
-
-    def __init__(self, text: str, where: str) -> None:
-        self._where = where
-        self._tokens = list(self._split(text))
-        self._next = 0
-        self._depth = 0
-
-    def rules(self) -> tuple[dict[str, _Expansion], list[str]]:
-        """Return each rule's expansion, and the names of those that are public."""
-        self._header()
-        found: dict[str, _Expansion] = {}
-        public: list[str] = []
-        while not self._is("end"):
-            if self._is("word", "import"):
-                raise self._wrong("a rule; imports are not supported")
-            is_public = self._take_if("word", "public")
-            token = self._take("rule", "a rule, <name> = …;")
-            if token.text in found:
-                raise self._error(token.line, f"<{token.text}> is there twice")
-            self._take("mark", "=", "=")
-            found[token.text] = self._choice()
-            self._take("mark", "; behind the rule", ";")
-            if is_public:
-                public.append(token.text)
-        if not public:
-            raise GrammarError(
-                f"{self._where}: no public rule, expected one, such as public <order> ="
-                " make me a coffee;"
-            )
-        return found, public
-
-    def _header(self) -> None:
-        first = self._tokens[0]
-        if not first.text.startswith("#JSGF"):
-            raise self._error(first.line, f"found {first.text!r}, expected #JSGF V1.0;")
-        while not self._take_if("mark", ";"):
-            self._take("word", "; behind #JSGF V1.0")
-        if self._take_if("word", "grammar"):
-            self._take("word", "the grammar's name")
-            self._take("mark", "; behind the grammar's name", ";")
-
-    def _choice(self) -> _Expansion:
-        choices = [self._sequence()]
-        while self._take_if("mark", "|"):
-            choices.append(self._sequence())
-        return choices[0] if len(choices) == 1 else _Choice(tuple(choices))
-
-    def _sequence(self) -> _Expansion:
-        parts = [self._item()]
-        while self._peek().kind in ("word", "quoted", "rule") or (
-            self._peek().kind == "mark" and self._peek().text in "(["
-        ):
-            parts.append(self._item())
-        return parts[0] if len(parts) == 1 else _Sequence(tuple(parts))
-
-    def _item(self) -> _Expansion:
-        token = self._peek()
-        self._next += 1
-        part: _Expansion
-        if token.kind in ("word", "quoted"):
-            words = [_Word(word, token.line) for word in token.text.lower().split()]
-            if not words:
-                raise self._error(token.line, 'found "", expected words')
-            part = words[0] if len(words) == 1 else _Sequence(tuple(words))
-        elif token.kind == "rule":
-            part = _Rule(token.text, token.line)
-        elif token.kind == "mark" and token.text in "([":
-            self._depth += 1
-            if self._depth > DEEPEST:
-                raise self._error(token.line, f"more than {DEEPEST} brackets open")
-            part = self._choice()
-            self._depth -= 1
-            closing = {"(": ")", "[": "]"}[token.text]
-            self._take("mark", f"{closing} for the {token.text}", closing)
-            if token.text == "[":
-                part = _Repeat(part, 0, is_endless=False)
-        else:
-            self._next -= 1
-            raise self._wrong("a word, a <rule>, ( or [")
-        return self._repeated(part)
-
-    def _repeated(self, part: _Expansion) -> _Expansion:
-        while True:
-            if self._take_if("mark", "*"):
-                part = _Repeat(part, 0, is_endless=True)
-            elif self._take_if("mark", "+"):
-                part = _Repeat(part, 1, is_endless=True)
-            elif self._is("tag"):
-                name = self._take("tag", "a tag").text
-                if not name:
-                    raise self._error(self._peek().line, "found {}, expected {name}")
-                part = _Tagged(part, name)
-            else:
-                return part
-
-    def _split(self, text: str) -> Iterator[_Token]:
-        place, line = 0, 1
-        text = text.removeprefix("\ufeff")
-        while place < len(text):
-            match = _TOKEN.match(text, place)
-            if match is None:
-                found = text[place : place + 20].partition("\n")[0]
-                raise self._error(line, f"found {found!r}, expected JSGF")
-            kind = str(match.lastgroup)
-            if kind == "weight":
-                raise self._error(line, f"found {match[0]}; weights are not supported")
-            if kind != "space":
-                yield _Token(kind, match[kind].strip("<>{} \t"), line)
-            place, line = match.end(), line + match[0].count("\n")
-        yield _Token("end", "", line)
-
-    def _peek(self) -> _Token:
-        return self._tokens[self._next]
-
-    def _is(self, kind: str, text: str | None = None) -> bool:
-        token = self._peek()
-        return token.kind == kind and text in (None, token.text)
-
-    def _take_if(self, kind: str, text: str) -> bool:
-        if not self._is(kind, text):
-            return False
-        self._next += 1
-        return True
-
-    def _take(self, kind: str, expected: str, text: str | None = None) -> _Token:
-        if not self._is(kind, text):
-            raise self._wrong(expected)
-        self._next += 1
-        return self._tokens[self._next - 1]
-
-    def _wrong(self, expected: str) -> GrammarError:
-        token = self._peek()
-        found = "the end" if token.kind == "end" else repr(token.text)
-        return self._error(token.line, f"found {found}, expected {expected}")
-
-    def _error(self, line: int, text: str) -> GrammarError:
-        return GrammarError(f"{self._where}, line {line}: {text}")
-
-
-@dataclass
-class _Node:
-    """A place between words, with ways to others that say nothing."""
-
-    silent: list[int] = field(default_factory=list)
+    speaking: frozenset[int]
+    """Nodes with words that may be said next."""
+    may_end: bool
 
 
 class _Compiler:
     """Makes nodes and words of rules (Thompson, 1968), then takes silent ways out."""
 
-    def __init__(
-        self, rules: dict[str, _Expansion], public: Sequence[str], where: str
-    ) -> None:
+    def __init__(self, rules: Rules, where: str) -> None:
         self._rules = rules
-        self._public = public
         self._where = where
-        self._nodes = [_Node()]
-        self._arcs: list[tuple[str, int, int, int, int]] = []
-        self._slots: list[str] = []
+        self._silent: list[list[int]] = [[]]
+        """Of each node, those that are reached from it without a word."""
+        self._n_ways = 0
+        self._ways: list[_Way] = []
+        self._slots: dict[str, int] = {}
         self._slot = -1
         self._intent = -1
         self._open: list[str] = []
+        self._line = 1
+        """Of what was added last."""
 
     def grammar(self) -> Grammar:
-        ends = []
-        for intent, name in enumerate(self._public):
+        ends = set()
+        for intent, name in enumerate(self._rules.public):
             self._intent = intent
-            ends.append(self._add(_Rule(name, 1), 0))
-        # A node is kept where a sentence begins and behind each word.
-        kept = [0, *dict.fromkeys(target for _, _, target, _, _ in self._arcs)]
-        place = {node: index for index, node in enumerate(kept)}
-        reached = {node: self._silently(node) for node in kept}
+            ends.add(self._add(RuleName(name, 1), 0, 1))
+        place, kinds = self._merged(ends)
         sources: dict[int, list[int]] = defaultdict(list)
-        for node in kept:
-            for silent in reached[node]:
-                sources[silent].append(place[node])
-        arcs = tuple(
+        for index, kind in enumerate(kinds):
+            for node in kind.speaking:
+                sources[node].append(index)
+        before = {node: tuple(found) for node, found in sources.items()}
+        arcs = dict.fromkeys(
             Arc(
-                word,
-                tuple(sources[source]),
-                place[target],
-                slot,
-                intent,
+                way.word.text,
+                before[way.source],
+                place[way.target],
+                way.slot,
+                way.intent,
+                way.word.line,
             )
-            for word, source, target, slot, intent in self._arcs
+            for way in self._ways
         )
-        finals = frozenset(place[n] for n in kept if reached[n] & set(ends))
-        return Grammar(len(kept), arcs, finals, tuple(self._public), tuple(self._slots))
+        finals = frozenset(n for n, kind in enumerate(kinds) if kind.may_end)
+        intents, slots = self._rules.public, tuple(self._slots)
+        return Grammar(len(kinds), tuple(arcs), finals, intents, slots, self._where)
 
-    def _add(self, part: _Expansion, start: int) -> int:
+    def _merged(self, ends: set[int]) -> tuple[dict[int, int], list[_Kind]]:
+        """Return the place of the nodes that stay, and what each place is.
+
+        Those stay where a sentence begins and behind each word; equal ones share a
+        place.
+        """
+        speaking = {way.source for way in self._ways}
+        staying = speaking | ends
+        place: dict[int, int] = {}
+        kinds: dict[_Kind, int] = {}
+        for node in [0, *(way.target for way in self._ways)]:
+            beyond = self._beyond(node, staying)
+            if beyond not in place:
+                reached = self._silently(beyond)
+                kind = _Kind(
+                    frozenset(reached & speaking), not ends.isdisjoint(reached)
+                )
+                place[beyond] = kinds.setdefault(kind, len(kinds))
+            place[node] = place[beyond]
+        return place, list(kinds)
+
+    def _add(self, part: Expansion, start: int, depth: int) -> int:
         """Add an expansion behind a node; return the node at its end."""
-        if isinstance(part, _Word):
+        if depth > DEEPEST_PARTS:
+            raise self._error(
+                f"more than {DEEPEST_PARTS} rules, brackets and repetitions within"
+                " each other; use fewer"
+            )
+        if isinstance(part, SaidWord):
             return self._add_word(part, start)
-        if isinstance(part, _Rule):
-            return self._add_rule(part, start)
-        if isinstance(part, _Sequence):
+        if isinstance(part, RuleName):
+            return self._add_rule(part, start, depth)
+        if isinstance(part, InTurn):
             for item in part.parts:
-                start = self._add(item, start)
+                start = self._add(item, start, depth + 1)
             return start
-        if isinstance(part, _Choice):
-            ends = [self._add(choice, start) for choice in part.choices]
+        if isinstance(part, OneOf):
+            ends = []
+            for choice in part.choices:
+                ends.append(self._add(choice, start, depth + 1))
             return self._join(ends)
-        if isinstance(part, _Tagged):
+        if isinstance(part, Tagged):
             before = self._slot
-            self._slots.append(part.tag)
-            self._slot = len(self._slots) - 1
-            end = self._add(part.part, start)
+            self._slot = self._slots.setdefault(part.tag, len(self._slots))
+            end = self._add(part.part, start, depth + 1)
             self._slot = before
             return end
         first = self._join([start])
-        last = self._add(part.part, first)
+        last = self._add(part.part, first, depth + 1)
         if part.is_endless:
-            self._nodes[last].silent.append(first)
+            self._silent[last].append(first)
         return self._join([last] if part.least else [first, last])
 
-    def _add_word(self, word: _Word, start: int) -> int:
-        end = self._join([])
-        self._arcs.append((word.text, start, end, self._slot, self._intent))
-        if len(self._arcs) > MOST_ARCS:
+    def _add_word(self, word: SaidWord, start: int) -> int:
+        self._line = word.line
+        if len(self._ways) == MOST_ARCS:
             raise GrammarError(
                 f"{self._where}: spelled out, its rules have more than {MOST_ARCS}"
                 " words; use fewer"
             )
+        end = self._join([])
+        self._ways.append(_Way(word, start, end, self._slot, self._intent))
         return end
 
-    def _add_rule(self, rule: _Rule, start: int) -> int:
-        if rule.name not in self._rules:
-            raise GrammarError(
-                f"{self._where}, line {rule.line}: no rule <{rule.name}>, expected one"
-                f" of {' '.join(f'<{name}>' for name in self._rules)}"
-            )
+    def _add_rule(self, rule: RuleName, start: int, depth: int) -> int:
+        self._line = rule.line
         if rule.name in self._open:
-            raise GrammarError(
-                f"{self._where}, line {rule.line}: <{rule.name}> is part of itself; use"
-                " * or + to repeat"
+            raise self._error(
+                f"<{shortened(rule.name)}> is part of itself; use * or + to repeat"
             )
         self._open.append(rule.name)
-        end = self._add(self._rules[rule.name], start)
+        end = self._add(self._rules.expansions[rule.name], start, depth + 1)
         self._open.pop()
         return end
 
-    def _join(self, nodes: Iterable[int]) -> int:
+    def _join(self, nodes: Sequence[int]) -> int:
         """Return a new node that is reached from all of `nodes` without a word."""
-        self._nodes.append(_Node())
-        new = len(self._nodes) - 1
+        self._count(1)
+        self._silent.append([])
+        new = len(self._silent) - 1
         for node in nodes:
-            self._nodes[node].silent.append(new)
+            self._silent[node].append(new)
         return new
+
+    def _beyond(self, node: int, staying: set[int]) -> int:
+        """Return the node that a node is the same as: the only one that it leads to."""
+        while node not in staying and len(self._silent[node]) == 1:
+            node = self._silent[node][0]
+        return node
 
     def _silently(self, node: int) -> set[int]:
         """Return the nodes that are reached from one without a word, itself too."""
         found, waiting = {node}, [node]
         while waiting:
-            for following in self._nodes[waiting.pop()].silent:
+            for following in self._silent[waiting.pop()]:
                 if following not in found:
                     found.add(following)
                     waiting.append(following)
+        self._count(len(found))
         return found
+
+    def _count(self, n_more: int) -> None:
+        self._n_ways += n_more
+        if self._n_ways > MOST_WAYS:
+            raise GrammarError(
+                f"{self._where}: spelled out, its rules have more than {MOST_WAYS} ways"
+                " from word to word; leave out fewer parts, or use fewer words"
+            )
+
+    def _error(self, text: str) -> GrammarError:
+        return GrammarError(f"{self._where}, line {self._line}: {text}")
