@@ -17,6 +17,7 @@ from edge_runtime.speech.grammar import (
 )
 from edge_runtime.speech.language_model import LanguageModel
 from edge_runtime.speech.options import GRAMMARS, LANGUAGE_MODEL, NONE
+from edge_runtime.speech.words import fold
 
 LONGEST_GRAMMAR = 20_000
 """Letters."""
@@ -76,9 +77,9 @@ def open_decoding(
 
 def _grammar(expected: Expected) -> Grammar:
     if expected.words:
-        words = [word for text in expected.words for word in text.lower().split()]
+        words = [word for text in expected.words for word in fold(text).split()]
         if not words:
             raise SettingError("greeting: words hold no word")
-        return word_loop(words)
+        return word_loop(words, "greeting: words")
     path = ready_made_grammars().get(expected.grammar)
     return parse_grammar(expected.grammar) if path is None else read_grammar(path)

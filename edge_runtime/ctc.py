@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.speech.logits import check_logits
 from edge_runtime.speech.words import Word
 
 
@@ -23,7 +24,11 @@ class GreedyDecoder:
         self._n_steps = 0
 
     def feed(self, logits: NDArray[np.float32]) -> None:
-        """Take the logits, (T, V), of the next steps; ties go to the first symbol."""
+        """Take the logits, (T, V), of the next steps; ties go to the first symbol.
+
+        Raises EngineError for logits that are not finite.
+        """
+        check_logits(logits, len(self._alphabet))
         wide = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances = 1.0 / wide.sum(axis=1)  # of each step's best symbol
         for best, chance in zip(

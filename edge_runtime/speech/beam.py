@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from edge_runtime.errors import SettingError
 from edge_runtime.speech.language_model import Context, LanguageModel
 from edge_runtime.speech.lexicon import Node, make_tree
-from edge_runtime.speech.words import Word
+from edge_runtime.speech.logits import log_probabilities
+from edge_runtime.speech.words import Word, symbol_places, wrong_letters
 
 NEVER = -math.inf
 STRANGE = -12.0
@@ -89,7 +90,10 @@ class _Path:
 
 
 class Lexicon:
-    """The words of a language model, spelled in an alphabet that has a space."""
+    """The words of a language model, spelled in an alphabet.
+
+    Raises SettingError for hot words that it cannot spell, and where it has no space.
+    """
 
     def __init__(
         self,
@@ -101,20 +105,25 @@ class Lexicon:
         self.model = model
         self.settings = settings
         known = {word: place for place, word in enumerate(model.words)}
-        more = [word for word in settings.hot_words if word not in known]
-        self.words = (*model.words, *more)
+        hot_words = tuple(dict.fromkeys(settings.hot_words))
+        for word in hot_words:
+            known.setdefault(word, len(known))
+        self.words = tuple(known)
         self.blank = blank
+        self.n_symbols = len(alphabet)
         self.first = model.start()
-        letters = {*alphabet} - {"", " "}
-        for word in settings.hot_words:
-            if not word or not set(word) <= letters:
-                raise SettingError(
-                    f"hot word {word!r}: expected letters of"
-                    f" {''.join(sorted(letters))!r}"
-                )
+        letters = {*symbol_places(alphabet)} - {"", " "}
+        if " " not in alphabet:
+            raise SettingError(
+                "--language-model: the network writes no spaces, so no words; expected"
+                " --language-model none"
+            )
         self._bonus = np.full(len(self.words), settings.bonus)
-        for word in settings.hot_words:
-            self._bonus[self.words.index(word)] += settings.hot_bonus
+        for word in hot_words:
+            wrong = wrong_letters(word, letters)
+            if wrong is not None:
+                raise SettingError(f"hot {wrong}")
+            self._bonus[known[word]] += settings.hot_bonus
         self.root = make_tree(
             alphabet,
             [word if set(word) <= letters else "" for word in self.words],
@@ -151,11 +160,11 @@ class BeamDecoder:
         self._paths = {(text, id(self._root)): (text, self._root, _Path(blank=0.0))}
 
     def feed(self, logits: NDArray[np.float32]) -> None:
-        """Take the logits, (T, V), of the next steps."""
-        wide = logits.astype(np.float64)
-        wide -= wide.max(axis=1, keepdims=True)
-        wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
-        for row in wide:
+        """Take the logits, (T, V), of the next steps.
+
+        Raises EngineError for logits that are not finite.
+        """
+        for row in log_probabilities(logits, self._lexicon.n_symbols):
             self._step(row)
             self._n_steps += 1
 

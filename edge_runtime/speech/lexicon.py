@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from edge_runtime.speech.words import symbol_places
+
 NEVER = -inf
 
 
@@ -30,7 +32,7 @@ def make_tree(
     Of two words that are spelled alike, the last one counts; those spelled with no
     letter cannot be said.
     """
-    place = {symbol: index for index, symbol in enumerate(alphabet)}
+    place = symbol_places(alphabet)
     root = Node(place[" "], ahead=NEVER)
     for word, (spelling, gain) in enumerate(zip(words, gains, strict=True)):
         if not spelling:

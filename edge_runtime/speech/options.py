@@ -18,6 +18,7 @@ from edge_runtime.options import path
 from edge_runtime.speech.beam import BeamSettings
 from edge_runtime.speech.grammar import read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
+from edge_runtime.speech.words import fold
 
 GRAMMARS = Path(__file__).parents[1] / "grammars"
 """The ready-made grammars."""
@@ -42,13 +43,15 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hot-words",
-        default="",
+        type=_words,
+        default=(),
         metavar="A,B",
         help="words that are expected, names for instance",
     )
     parser.add_argument(
         "--words",
-        default="",
+        type=_words,
+        default=(),
         metavar="A,B",
         help="the only words that are written, in any order",
     )
@@ -81,8 +84,8 @@ class DecodingChoice:
         choice = cls(
             options.language_model,
             options.beam,
-            tuple(_list(options.hot_words)),
-            tuple(_list(options.words)),
+            options.hot_words,
+            options.words,
             options.grammar,
         )
         searches = choice.language_model or choice.beam or choice.hot_words
@@ -128,7 +131,7 @@ class DecodingChoice:
         """
         if self.grammar is not None or self.words:
             yield Decoding(
-                word_loop(self.words)
+                word_loop(self.words, "--words")
                 if self.grammar is None
                 else read_grammar(self.grammar)
             )
@@ -156,7 +159,7 @@ class DecodingChoice:
 
 def fits_english(alphabet: Sequence[str], vocabulary: Sequence[str]) -> bool:
     """Return whether the ready-made language model suits a network."""
-    return not vocabulary and {*string.ascii_lowercase} <= {*alphabet}
+    return not vocabulary and {*string.ascii_lowercase, " "} <= {*alphabet}
 
 
 def decisive(choice: DecodingChoice, decoding: Decoding) -> dict[str, Any]:
@@ -180,5 +183,11 @@ def _grammar(text: str) -> Path:
     return ready_made if NAME.fullmatch(text) and ready_made.is_file() else path(text)
 
 
-def _list(text: str) -> list[str]:
-    return [word for part in text.lower().split(",") if (word := part.strip())]
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of a list with commas between, each once."""
+    words = [word for part in fold(text).split(",") if (word := part.strip())]
+    if not words:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected words with commas between"
+        )
+    return tuple(dict.fromkeys(words))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +10,10 @@ import numpy as np
 from edge_runtime.errors import GrammarError
 from edge_runtime.speech.grammar import Grammar
 from edge_runtime.speech.hubs import Hubs, Indices, Scores
+from edge_runtime.speech.words import symbol_places, wrong_letters
 
+MOST_LETTERS = 200_000
+"""Of all words; with more, steps would take longer than the sound that they hear."""
 REST, SPACE = 0, 1
 """The states of a node: blank, and the space symbol."""
 
@@ -23,13 +26,16 @@ class SpelledGrammar:
     hub of its rest, its space and the words that end there, and so is each set of nodes
     that words may follow.
 
-    Raises GrammarError for a word that the alphabet, which has a space, cannot spell.
+    Raises GrammarError for a word that the alphabet cannot spell, for more than
+    MOST_LETTERS, and for an alphabet without a space.
     """
 
     def __init__(self, alphabet: Sequence[str], blank: int, grammar: Grammar) -> None:
-        symbols = {symbol: index for index, symbol in enumerate(alphabet)}
+        symbols = symbol_places(alphabet)
+        _check(grammar, symbols)
         self.grammar = grammar
         self.blank = blank
+        self.n_symbols = len(alphabet)
         self._emits: list[int] = []
         self._near: list[int] = []
         self._far: list[int] = []
@@ -38,14 +44,8 @@ class SpelledGrammar:
             self._add(symbols[" "])
         firsts, ends = [], []
         for arc in grammar.arcs:
-            spelled = [symbols.get(letter) for letter in arc.word]
-            if not spelled or None in spelled or " " in arc.word:
-                raise GrammarError(
-                    f"word {arc.word!r}: expected letters of"
-                    f" {''.join(symbols).strip()!r}"
-                )
             firsts.append(len(self._emits))
-            self._spell([symbol for symbol in spelled if symbol is not None])
+            self._spell([symbols[letter] for letter in arc.word])
             ends.append(len(self._emits) - 1)
         self.emits: Indices = np.array(self._emits, np.intp)
         """Symbol of each state."""
@@ -119,3 +119,23 @@ class SpelledGrammar:
         self._near.append(state if near is None else near)
         self._far.append(state if far is None else far)
         return state
+
+
+def _check(grammar: Grammar, symbols: Collection[str]) -> None:
+    """Raise GrammarError for what cannot be spelled in symbols."""
+    begin = f"{grammar.where}: " if grammar.where else ""
+    if " " not in symbols:
+        raise GrammarError(
+            f"{begin}the network writes no spaces, so no words; use one that does, or"
+            " leave out words and grammar"
+        )
+    for arc in grammar.arcs:
+        wrong = wrong_letters(arc.word, symbols)
+        if wrong is not None:
+            line = f"{grammar.where}, line {arc.line}: " if arc.line else begin
+            raise GrammarError(f"{line}{wrong}")
+    if sum(len(arc.word) for arc in grammar.arcs) > MOST_LETTERS:
+        raise GrammarError(
+            f"{begin}spelled out, its words have more than {MOST_LETTERS} letters; use"
+            " fewer words"
+        )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.speech.grammar import Intent, intent_of
 from edge_runtime.speech.hubs import Indices
+from edge_runtime.speech.logits import log_probabilities
 from edge_runtime.speech.spelling import REST, SpelledGrammar
 from edge_runtime.speech.words import Word
 
@@ -57,10 +58,11 @@ class GrammarDecoder:
         self._n_heard = 0
 
     def feed(self, logits: NDArray[np.float32]) -> None:
-        """Take the logits, (T, V), of the next steps; ties go to the first state."""
-        wide = logits.astype(np.float64)
-        wide -= wide.max(axis=1, keepdims=True)
-        wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
+        """Take the logits, (T, V), of the next steps; ties go to the first state.
+
+        Raises EngineError for logits that are not finite.
+        """
+        wide = log_probabilities(logits, self._graph.n_symbols)
         heard = wide.argmax(axis=1) != self._graph.blank
         for row, best, is_heard in zip(
             wide, wide.max(axis=1).tolist(), heard.tolist(), strict=True
@@ -110,8 +112,9 @@ class GrammarDecoder:
     def fit(self) -> float:
         """Return how well the recording fits the grammar, in nats a step of speech.
 
-        0 where nothing else fits better; the more below, the less it is of the grammar.
-        Steps whose best symbol is a blank do not count.
+        0 where nothing else fits better; the more below, the less it is of the grammar,
+        and minus infinity where it is too short for any sentence. Steps whose best
+        symbol is a blank do not count.
         """
         whole = self._scores[self._graph.complete].max() + self._total - self._free
         return float(whole) / max(1, self._n_heard)

@@ -262,7 +262,7 @@ def test_a_grammar_tells_what_is_asked_for(served: Served) -> None:
         (tones_greeting('"words": [" "]'), "greeting: words hold no word"),
         (
             tones_greeting('"words": ["é"]'),
-            "word 'é': expected letters of \"'ab\"",
+            "greeting: words: word 'é': found 'é', expected letters of \"'ab\"",
         ),
         (
             tones_greeting('"grammar": "tea"'),

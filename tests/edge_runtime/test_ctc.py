@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.ctc import GreedyDecoder, greedy_text
+from edge_runtime.errors import EngineError
 
 ALPHABET = ("", " ", "a", "b")
 
@@ -59,3 +60,9 @@ def test_a_tie_goes_to_the_first_symbol() -> None:
     assert "" == greedy_text(even, ALPHABET, blank=0)
     assert "" == greedy_text(even, ("", "a", " ", "b"), blank=0)
     assert "a" == greedy_text(even, ("a", "", " ", "b"), blank=1)
+
+
+def test_logits_that_are_no_numbers_are_refused() -> None:
+    """A damaged model is told of, where its text could not be true."""
+    with pytest.raises(EngineError, match="logits: found nan, expected finite"):
+        greedy_text(np.full((2, 4), np.nan, np.float32), ALPHABET, blank=0)

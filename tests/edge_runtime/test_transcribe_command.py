@@ -354,7 +354,11 @@ def test_a_folder_is_transcribed_by_several_processes(
         ),
         (["--beam", "3"], "--beam and --hot-words: are for a search with a language"),
         (["--grammar", "{0}/none.gram"], "{0}/none.gram: cannot be read: No such file"),
-        (["--words", "abc"], "word 'abc': expected letters of"),
+        (["--words", "abc"], "--words: word 'abc': found 'c', expected letters of"),
+        (["--words", "a b,7"], "--words: word 'a b': found ' ', expected letters of"),
+        (["--words", ", ,"], "argument --words: found ', ,', expected words with"),
+        (["--hot-words", ""], "argument --hot-words: found '', expected words with"),
+        (["--grammar", "{0}"], "{0}: is a folder, expected a grammar"),
     ],
 )
 def test_options_that_cannot_be_met_are_refused(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, Signature
 from edge_runtime.engine import Engine
-from edge_runtime.errors import SettingError
+from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
 from edge_runtime.speech.language_model import LanguageModel
 from tests.sample_bundles import language_manifest, write_bundle
@@ -134,8 +134,52 @@ def test_a_hot_word_is_written_though_the_model_does_not_know_it(
 
     assert "abba" != plain.finish()
     assert "abba" == hot.finish()
-    with pytest.raises(SettingError, match="hot word 'anna': expected letters of 'ab'"):
-        Lexicon(ALPHABET, 0, model, BeamSettings(hot_words=("anna",)))
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "word", "message"),
+    [
+        (ALPHABET, "anna", "hot word 'anna': found 'n', expected letters of 'ab'"),
+        (ALPHABET, "a b", "hot word 'a b': found ' ', expected letters of 'ab'; put"),
+        (ALPHABET, "", "hot word '': is empty, expected letters of 'ab'"),
+        (("", "a", "b"), "ab", "--language-model: the network writes no spaces, so"),
+    ],
+)
+def test_words_that_cannot_be_spelled_are_named(
+    model: LanguageModel, alphabet: tuple[str, ...], word: str, message: str
+) -> None:
+    """One line: the word, the letter that is strange, and those that are known."""
+    with pytest.raises(SettingError) as caught:
+        Lexicon(alphabet, 0, model, BeamSettings(hot_words=(word,)))
+
+    assert message in str(caught.value)
+
+
+def test_a_hot_word_that_is_named_twice_counts_once(model: LanguageModel) -> None:
+    """It has its bonus, whether the language model knows it or not."""
+    once = Lexicon(ALPHABET, 0, model, BeamSettings(hot_words=("ab", "abba")))
+    twice = Lexicon(ALPHABET, 0, model, BeamSettings(hot_words=("ab", "abba") * 2))
+
+    assert once.words == twice.words
+    assert [once.gain(once.first, word) for word in range(len(once.words))] == [
+        twice.gain(twice.first, word) for word in range(len(twice.words))
+    ]
+
+
+def test_logits_that_are_no_numbers_are_refused(model: LanguageModel) -> None:
+    """A damaged model is told of, where no text could be true."""
+    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, BeamSettings()))
+
+    with pytest.raises(EngineError, match="logits: found nan, expected finite"):
+        decoder.feed(np.full((2, len(ALPHABET)), np.nan, np.float32))
+
+
+def test_capital_letters_of_a_network_are_written_small(model: LanguageModel) -> None:
+    """The words are the language model's."""
+    decoder = BeamDecoder(Lexicon(("", " ", "A", "B"), 0, model, WIDE))
+    decoder.feed(spoken("ab ba"))
+
+    assert "ab ba" == decoder.finish()
 
 
 def test_histories_are_asked_for_several_at_a_time(model: LanguageModel) -> None:

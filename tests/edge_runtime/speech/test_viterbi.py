@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.ctc import greedy_text
 from edge_runtime.decoder import whole_text
-from edge_runtime.errors import GrammarError
+from edge_runtime.errors import EngineError, GrammarError
 from edge_runtime.speech.grammar import Grammar, Intent, parse_grammar, word_loop
 from edge_runtime.speech.spelling import SpelledGrammar
 from edge_runtime.speech.viterbi import GrammarDecoder
@@ -273,7 +273,88 @@ def test_a_list_of_thousands_of_words_costs_their_letters() -> None:
     assert peak_bytes < 50 * 2**20
 
 
-def test_a_word_that_cannot_be_spelled_is_named() -> None:
-    """A grammar's words are in the letters of the network."""
-    with pytest.raises(GrammarError, match="word 'abc': expected letters of 'ab'"):
-        SpelledGrammar(ALPHABET, 0, word_loop(("abc",)))
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        (word_loop(("abc",)), "word 'abc': found 'c', expected letters of 'ab'"),
+        (word_loop(("",), "--words"), "--words: word '': is empty, expected letters"),
+        (word_loop(("a7",)), "found '7', expected letters of 'ab'; write numbers as"),
+        (word_loop(("a b",)), "found ' ', expected letters of 'ab'; put commas"),
+        (word_loop(("x" * 10**6,)), f"word '{'x' * 40}…': found 'x', expected"),
+        (
+            parse_grammar("#JSGF V1.0;\npublic <a> = ab\n| Bä;", "my.gram"),
+            "my.gram, line 3: word 'bä': found 'ä', expected letters of 'ab'",
+        ),
+        (word_loop(("ab" * 100_001,), "--words"), "--words: spelled out, its words"),
+    ],
+)
+def test_a_word_that_cannot_be_spelled_is_named(grammar: Grammar, message: str) -> None:
+    """Where it stands, which of its letters is strange, and which are known."""
+    with pytest.raises(GrammarError) as caught:
+        SpelledGrammar(ALPHABET, 0, grammar)
+
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_network_without_a_space_takes_no_words() -> None:
+    """Nothing would stand between them."""
+    with pytest.raises(GrammarError, match="--words: the network writes no spaces"):
+        SpelledGrammar(("", "a", "b"), 0, word_loop(("ab",), "--words"))
+
+
+def test_capital_letters_of_a_network_spell_small_ones() -> None:
+    """Words are asked for in small letters, and written so."""
+    decoder = GrammarDecoder(SpelledGrammar(("", " ", "A", "B"), 0, word_loop(WORDS)))
+    decoder.feed(sentence("ab ba"))
+
+    assert "ab ba" == decoder.finish()
+
+
+@pytest.mark.parametrize("n_steps", [0, 1])
+def test_what_is_too_short_for_a_sentence_has_no_words(n_steps: int) -> None:
+    """No path through the grammar ends: no text, no intent, and the worst of fits."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, GRAMMAR))
+    decoder.feed(logits([2] * n_steps))
+
+    assert ("", "", None) == (decoder.text, decoder.finish(), decoder.intent())
+    assert -np.inf == decoder.fit()
+
+
+def test_a_grammar_without_words_hears_nothing() -> None:
+    """An empty list of words is none."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(())))
+    decoder.feed(logits([2, 3, 1]))
+
+    assert "" == decoder.finish()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_refused(value: float) -> None:
+    """A damaged model is told of, and what was heard before is kept."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(WORDS)))
+    decoder.feed(logits([2, 3]))
+    broken = logits([2, 3])
+    broken[1, 2] = value
+
+    with pytest.raises(EngineError, match=f"logits: found {value}, expected finite"):
+        decoder.feed(broken)
+
+    assert "ab" == decoder.finish()
+
+
+def test_logits_of_another_alphabet_are_refused() -> None:
+    """Three symbols, where four are known."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(WORDS)))
+
+    with pytest.raises(EngineError, match=r"shape is \(1, 3\), expected \(steps, 4\)"):
+        decoder.feed(np.zeros((1, 3), np.float32))
+
+
+def test_the_largest_numbers_are_taken() -> None:
+    """Symbols that are as good as impossible leave the others as they are."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(WORDS)))
+    most = float(np.finfo(np.float32).max)
+    decoder.feed(logits([2, 3, 1, 3], sure=most))
+
+    assert "ab" == decoder.text
