@@ -25,16 +25,24 @@ from edge_runtime.errors import AudioError, missing_package
 from edge_runtime.files import check_regular
 from edge_runtime.front_end import check_samples
 from edge_runtime.native_log import MPG123_LINE, silenced
+from edge_runtime.ogg import ends_early
 
 BLOCK_SAMPLES = 4096
 """Samples per channel that are read at once."""
+BLOCK_BYTES = 1 << 20
+"""Not more than that, however many channels a WAV header says there are."""
 FFMPEG = "ffmpeg"
 FFMPEG_RATE_HZ = 48_000
 """What it is asked for, whatever a file has."""
 _PLACE_IN_FFMPEG = re.compile(r"\[[^\]]*\] ")
 """Which of its parts speaks, and at which address."""
-WAV_UNKNOWN_BYTES = 0xFFFF_FFFF
-"""Length that a WAV header gives when it was written into a pipe."""
+WAV_UNKNOWN_BYTES = (
+    range(0x7FFF_F000, 0x8000_0000),  # SoX, arecord
+    range(0xFFFF_F000, 0x1_0000_0000),  # ffmpeg
+)
+"""Lengths that a WAV header gives when it was written into a pipe."""
+MOST_HEADER_BYTES = 4096
+"""Of a WAV file, and what may follow its samples, as a rule."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Audio:
     `check_samples` says."""
     duration_s: float | None
     """As the file says it; None where it does not."""
+    remark: str | None = None
+    """What is wrong with a file that can be read nevertheless."""
 
 
 @contextmanager
@@ -59,20 +69,24 @@ def open_audio(path: Path) -> Iterator[Audio]:
     _check_file(path)
     if _is_pcm_wav(path):
         with wave.open(str(path), "rb") as file:
-            blocks = _wav_blocks(path, file)
             rate_hz, n_said = file.getframerate(), _frames_said(file)
+            if not rate_hz:
+                raise AudioError(f"{path}: its header says 0 samples a second")
             duration_s = None if n_said is None else n_said / rate_hz
-            yield Audio(rate_hz, _never_empty(path, blocks), duration_s)
+            blocks = _checked(path, _wav_blocks(path, file))
+            yield Audio(rate_hz, blocks, duration_s)
         return
+    remark = _remark(path)
     opened = _open_soundfile(path)
     if opened is None:
         with _open_ffmpeg(path) as blocks:
-            yield Audio(FFMPEG_RATE_HZ, _never_empty(path, blocks), None)
+            blocks = _checked(path, blocks, remark)
+            yield Audio(FFMPEG_RATE_HZ, blocks, None, remark)
         return
     with opened as file:
-        blocks = _soundfile_blocks(path, file)
+        blocks = _checked(path, _soundfile_blocks(path, file), remark)
         duration_s = file.frames / file.samplerate
-        yield Audio(file.samplerate, _never_empty(path, blocks), duration_s)
+        yield Audio(file.samplerate, blocks, duration_s, remark)
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.float32], int]:
@@ -122,14 +136,15 @@ def _is_pcm_wav(path: Path) -> bool:
     except (wave.Error, EOFError, RuntimeError):  # the last: a chunk beyond the end
         return False
     except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
 
 
 def _wav_blocks(path: Path, file: wave.Wave_read) -> Iterator[NDArray[np.float32]]:
     n_channels = file.getnchannels()
     n_frame_bytes = n_channels * file.getsampwidth()
+    n_at_once = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // n_frame_bytes))
     n_read = 0
-    while data := file.readframes(BLOCK_SAMPLES):
+    while data := file.readframes(n_at_once):
         whole = len(data) // n_frame_bytes * n_frame_bytes
         samples = pcm_to_float(data[:whole], file.getsampwidth())
         n_read += whole // n_frame_bytes
@@ -137,13 +152,33 @@ def _wav_blocks(path: Path, file: wave.Wave_read) -> Iterator[NDArray[np.float32
     n_said = _frames_said(file)
     if n_said is not None:
         _check_whole(path, n_read, n_said)
+    if n_said == 0 and path.stat().st_size > MOST_HEADER_BYTES + n_frame_bytes:
+        raise AudioError(
+            f"{path}: its header says 0 samples, though more follows: its recorder was"
+            " stopped before it wrote the length; mend it, as sox --ignore-length IN"
+            " OUT does"
+        )
 
 
 def _frames_said(file: wave.Wave_read) -> int | None:
     """Return how many samples the header promises; None if it was written too early."""
     n_frame_bytes = file.getnchannels() * file.getsampwidth()
     n_said = file.getnframes()
-    return None if n_said == WAV_UNKNOWN_BYTES // n_frame_bytes else n_said
+    longest = (n_said + 1) * n_frame_bytes - 1  # the length, and what it is short of it
+    for unknown in WAV_UNKNOWN_BYTES:
+        if n_said * n_frame_bytes < unknown.stop and longest >= unknown.start:
+            return None
+    return n_said
+
+
+def _remark(path: Path) -> str | None:
+    try:
+        is_cut = ends_early(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not is_cut:
+        return None
+    return "its last page is not marked as the last: it was cut short, or grows still"
 
 
 def _soundfile_blocks(path: Path, file: Any) -> Iterator[NDArray[np.float32]]:
@@ -181,7 +216,7 @@ def _open_soundfile(path: Path) -> Any:
         ) from error
     try:
         with silenced(MPG123_LINE):
-            return soundfile.SoundFile(str(path))
+            return soundfile.SoundFile(os.fsencode(path))  # names need not be UTF-8
     except (soundfile.LibsndfileError, TypeError) as error:
         if has_ffmpeg:
             return None
@@ -242,15 +277,25 @@ def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(samples.mean(axis=1), np.float32)
 
 
-def _never_empty(
-    path: Path, blocks: Iterator[NDArray[np.float32]]
+def _checked(
+    path: Path, blocks: Iterator[NDArray[np.float32]], remark: str | None = None
 ) -> Iterator[NDArray[np.float32]]:
+    """Yield the blocks; raises AudioError if there are none, or the disk fails."""
     n_read = 0
-    for block in blocks:
-        n_read += len(block)
-        yield block
+    try:
+        for block in blocks:
+            n_read += len(block)
+            yield block
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if not n_read:
-        raise AudioError(f"{path}: holds no samples")
+        raise AudioError(
+            f"{path}: holds no samples{'' if remark is None else f'; {remark}'}"
+        )
+
+
+def _unreadable(path: Path, error: OSError) -> AudioError:
+    return AudioError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _check_whole(path: Path, n_read: int, n_said: int) -> None:

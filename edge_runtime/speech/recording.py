@@ -87,5 +87,6 @@ def transcribe_file(
     take(last)
     if record is not None:
         record.end(last.audio_s)
-    remark = loudness.remark(audio.sample_rate_hz, has_words=bool(segments))
+    loud = loudness.remark(audio.sample_rate_hz, has_words=bool(segments))
+    remark = "; ".join(filter(None, [audio.remark, loud])) or None
     return Transcript(tuple(segments), last.audio_s, last.compute_ms, remark)
