@@ -57,6 +57,13 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def name_or_path(text: str) -> str:
+    """Return the name or path of a bundle; an empty one says nothing."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, expected a name or path")
+    return text
+
+
 def add_wishes(parser: argparse.ArgumentParser) -> None:
     """Add --strength and --look, which some picture bundles take."""
     parser.add_argument(

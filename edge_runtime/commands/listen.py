@@ -13,7 +13,7 @@ from functools import partial
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, missing_package
-from edge_runtime.options import Parser, add_engine_options, bounded
+from edge_runtime.options import Parser, add_engine_options, bounded, name_or_path
 from edge_runtime.speech.options import DecodingChoice, add_decoding_options
 from edge_runtime.speech.sources import Block, Waiting, open_microphone, standard_input
 from edge_runtime.transcriber import Event, Transcriber, open_speech, require_speech
@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--bundle",
+        type=name_or_path,
         default="digits",
         metavar="NAME",
         help="a ready-made bundle, or the path of one; default digits",

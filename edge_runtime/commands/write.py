@@ -11,7 +11,13 @@ import numpy as np
 
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import one_line
-from edge_runtime.options import Parser, add_engine_options, bounded, print_json
+from edge_runtime.options import (
+    Parser,
+    add_engine_options,
+    bounded,
+    name_or_path,
+    print_json,
+)
 from edge_runtime.speech.language_model import LanguageModel, open_language_model
 
 MOST_WORDS = 100_000
@@ -101,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("text", metavar="TEXT", help="how it begins; may be empty")
     parser.add_argument(
         "--bundle",
+        type=name_or_path,
         default="lm",
         metavar="NAME",
         help="a ready-made bundle, or the path of one; default lm",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,27 +19,51 @@ ENDINGS = frozenset(
 """Files of a folder that are taken for recordings."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to transcribe."""
+    """A file to transcribe; there may be many of these."""
 
-    source: Path
+    file: str
     name: str
     """Of its texts, without ending: the path below the folder that was asked for."""
 
+    @property
+    def source(self) -> Path:
+        """Where it lies."""
+        return Path(self.file)
 
-def list_recordings(sources: Sequence[Path]) -> list[Recording]:
+
+@dataclass(frozen=True)
+class Listing:
+    """What is to be transcribed."""
+
+    recordings: tuple[Recording, ...]
+    closed: dict[str, str]
+    """Folders that could not be read to why; recordings may lie there."""
+
+
+def list_recordings(sources: Sequence[Path]) -> Listing:
     """Return the files, and those below the folders, hidden ones passed over.
 
-    Raises DataError for a folder without recordings.
+    Links to folders are not followed. Raises DataError for a folder without recordings,
+    AudioError for one that cannot be read.
     """
     found: list[Recording] = []
-    try:
-        for source in sources:
-            found += _below(source) if source.is_dir() else [_named(source)]
-    except OSError as error:  # a name too long to be one, a folder that is closed
-        raise AudioError(f"{error.filename}: {error.strerror}") from error
-    return found
+    closed: dict[str, str] = {}
+    for source in sources:
+        if os.path.isdir(source):  # noqa: PTH112 (Path.is_dir raises for long names)
+            below = list(_below(str(source), closed))
+            if str(source) in closed:
+                raise AudioError(closed[str(source)])
+            if not below and not closed:
+                raise DataError(
+                    f"{source}: holds no recording, expected some of"
+                    f" {' '.join(sorted(ENDINGS))}"
+                )
+            found += below
+        else:
+            found.append(Recording(str(source), source.stem or source.name))
+    return Listing(tuple(found), closed)
 
 
 def check_names(recordings: Sequence[Recording]) -> None:
@@ -48,28 +73,29 @@ def check_names(recordings: Sequence[Recording]) -> None:
         other = names.setdefault(recording.name, recording)
         if other is not recording:
             raise AudioError(
-                f"{recording.source}: its text would have the name of that of"
-                f" {other.source}, {recording.name}; transcribe them apart"
+                f"{recording.file}: its text would have the name of that of"
+                f" {other.file}, {recording.name}; transcribe them apart"
             )
 
 
-def _named(source: Path) -> Recording:
-    return Recording(source, source.stem or source.name)
+def _below(folder: str, closed: dict[str, str]) -> Iterator[Recording]:
+    """Yield what lies below a folder, in order; adds to `closed` what cannot be read.
 
-
-def _below(folder: Path) -> list[Recording]:
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ENDINGS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not paths:
-        raise DataError(
-            f"{folder}: holds no recording, expected some of"
-            f" {' '.join(sorted(ENDINGS))}"
-        )
-    return [
-        Recording(path, str(path.relative_to(folder).with_suffix(""))) for path in paths
-    ]
+    It holds the names of one folder at a time, and those of folders yet to be read.
+    """
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+                inner = [e.path for e in shown if e.is_dir(follow_symlinks=False)]
+        except OSError as error:
+            closed[here] = f"{here}: cannot be read: {error.strerror}"
+            continue
+        waiting += sorted(inner, reverse=True)
+        for path in sorted({entry.path for entry in shown} - set(inner)):
+            below = path.removeprefix(folder).lstrip("/")
+            name, ending = os.path.splitext(below)  # noqa: PTH122
+            if ending.lower() in ENDINGS:
+                yield Recording(path, name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 from edge_runtime.transcriber import Event, TimedWord
 
+MS_PER_S = 1000
 LONGEST_CUE_S = 6.0
 """Of a subtitle; longer utterances are several."""
 LONGEST_CUE_LETTERS = 80
@@ -46,56 +48,88 @@ class Segment:
         return cls(**{**fields, "words": words})
 
 
-def as_text(segments: Sequence[Segment]) -> str:
+def as_text(segments: Sequence[Segment], audio_s: float) -> str:
     """Return a line for each utterance."""
-    return "".join(f"{segment.text}\n" for segment in segments)
+    return "".join(f"{_line(segment.text)}\n" for segment in segments)
 
 
-def as_json(segments: Sequence[Segment]) -> str:
+def as_json(segments: Sequence[Segment], audio_s: float) -> str:
     """Return a JSON object with the utterances, their words and times."""
     rows = [asdict(segment) for segment in segments]
     return json.dumps({"segments": rows}, indent=1) + "\n"
 
 
-def as_srt(segments: Sequence[Segment]) -> str:
-    """Return SubRip subtitles."""
-    cues = _cues(segments)
+def as_srt(segments: Sequence[Segment], audio_s: float) -> str:
+    """Return SubRip subtitles of a recording of that length."""
     return "\n".join(
-        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n"
-        f"{cue.text}\n"
-        for number, cue in enumerate(cues, start=1)
+        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
+        f"{cue.text.replace('-->', '->')}\n"  # which it has no way to write
+        for number, cue in enumerate(_cues(segments, audio_s), start=1)
     )
 
 
-def as_vtt(segments: Sequence[Segment]) -> str:
-    """Return WebVTT subtitles (W3C)."""
+def as_vtt(segments: Sequence[Segment], audio_s: float) -> str:
+    """Return WebVTT subtitles (W3C) of a recording of that length."""
     cues = [
-        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n{cue.text}\n"
-        for cue in _cues(segments)
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
+        f"{escape(cue.text, quote=False)}\n"
+        for cue in _cues(segments, audio_s)
     ]
     return "\n".join(["WEBVTT\n", *cues])
 
 
-FORMATS: dict[str, Callable[[Sequence[Segment]], str]] = {
+FORMATS: dict[str, Callable[[Sequence[Segment], float], str]] = {
     "txt": as_text,
     "json": as_json,
     "srt": as_srt,
     "vtt": as_vtt,
 }
-"""Ending of a file to what it holds."""
+"""Ending of a file to what makes its text of utterances and a length in seconds."""
 
 
-def _cues(segments: Sequence[Segment]) -> list[Segment]:
-    """Return the segments as subtitles: short, and none before the last one's end."""
-    parts = [part for segment in segments for part in _parts(segment)]
+@dataclass(frozen=True)
+class _Cue:
+    """A subtitle: `text` is one line."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+def _cues(segments: Sequence[Segment], audio_s: float) -> list[_Cue]:
+    """Return the segments as subtitles, short ones.
+
+    None begins before the last one's end, is empty, or ends behind the recording.
+    """
+    parts = [
+        part for segment in segments for part in _parts(segment) if _line(part.text)
+    ]
+    audio_ms = max(int(audio_s * MS_PER_S), len(parts))
+    starts_ms = _rising([part.start_s for part in parts], audio_ms)
+    limits_ms = [*starts_ms, audio_ms][1:]
     cues = []
-    for number, part in enumerate(parts):
-        following_s = parts[number + 1].start_s if number + 1 < len(parts) else None
+    for part, start_ms, limit_ms in zip(parts, starts_ms, limits_ms, strict=True):
         end_s = max(part.end_s, part.start_s + SHORTEST_CUE_S)
-        if following_s is not None:
-            end_s = max(min(end_s, following_s), part.start_s)
-        cues.append(Segment(part.start_s, end_s, part.text, part.words))
+        end_ms = min(max(round(end_s * MS_PER_S), start_ms + 1), limit_ms)
+        cues.append(_Cue(start_ms, end_ms, _line(part.text)))
     return cues
+
+
+def _rising(times_s: Sequence[float], audio_ms: int) -> list[int]:
+    """Return times in milliseconds, each later than the one before, below a limit."""
+    times_ms: list[int] = []
+    n_left = len(times_s)
+    for time_s in times_s:
+        earliest_ms = times_ms[-1] + 1 if times_ms else 0
+        latest_ms = audio_ms - n_left  # each of those left has a millisecond
+        times_ms.append(min(max(round(time_s * MS_PER_S), earliest_ms), latest_ms))
+        n_left -= 1
+    return times_ms
+
+
+def _line(text: str) -> str:
+    """Return a text on one line; a blank line would end a subtitle."""
+    return " ".join(text.split())
 
 
 def _parts(segment: Segment) -> Iterator[Segment]:
@@ -116,13 +150,13 @@ def _of_words(words: tuple[TimedWord, ...]) -> Segment:
     return Segment(words[0].start_s, words[-1].end_s, text, words)
 
 
-def _clock(seconds: float, point: str) -> str:
-    """Return a time as subtitles write it.
+def _clock(ms: int, point: str) -> str:
+    """Return a time in milliseconds as subtitles write it.
 
-    >>> _clock(3725.5, ",")
+    >>> _clock(3_725_500, ",")
     '01:02:05,500'
     """
-    ms = round(seconds * 1000)
-    minutes, ms = divmod(ms, 60_000)
+    seconds, ms = divmod(ms, MS_PER_S)
+    minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{ms // 1000:02}{point}{ms % 1000:03}"
+    return f"{hours:02}:{minutes:02}:{seconds:02}{point}{ms:03}"

@@ -285,7 +285,7 @@ def test_a_run_that_was_killed_goes_on_behind_the_last_pause(
     expected = [(tmp_path / "whole" / f"long.{e}").read_text() for e in ("json", "vtt")]
     told = tmp_path / "whole" / ".tiedge-transcribe" / "long.jsonl"
     lines = told.read_bytes().splitlines(keepends=True)
-    assert 6 == len(lines)  # the setting, four utterances, the end
+    assert 8 == len(lines)  # the setting, four utterances, the end, two texts
 
     for n_lines in range(len(lines)):
         folder = tmp_path / f"cut_{n_lines}"
