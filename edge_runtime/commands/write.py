@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import one_line
@@ -21,6 +23,8 @@ from edge_runtime.options import (
 from edge_runtime.speech.language_model import LanguageModel, open_language_model
 
 MOST_WORDS = 100_000
+_AROUND = re.compile(r"^\W+|\W+$")
+"""Quotes, commas and the like before and behind a word."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,10 +39,7 @@ def run(arguments: Sequence[str]) -> int:
             model, given, options.words, options.temperature, options.seed
         )
         if not options.json:
-            print(options.text.strip(), end="", flush=True)
-            for word in written:
-                print(f" {word}" if word else ".", end="", flush=True)
-            print()
+            _print_on(options.text.strip(), written)
             return 0
         words = list(written)
     print_json(
@@ -56,17 +57,37 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _print_on(text: str, words: Iterator[str]) -> None:
+    """Print a text and each word as it comes; an empty one ends a sentence."""
+    print(text, end="", flush=True)
+    space = " " if text else ""
+    for word in words:
+        print(f"{space}{word}" if word else ".", end="", flush=True)
+        space = " "
+    print()
+
+
 def known_words(model: LanguageModel, text: str) -> list[int]:
-    """Return the places of a text's words; stderr names those that are not known."""
+    """Return the places of a text's words, `unknown` for those that have none.
+
+    stderr names those, as they were typed.
+    """
     place = {word: index for index, word in enumerate(model.words)}
-    words = re.findall(r"[a-z']+", text.lower().replace("\u2019", "'"))
-    strange = [word for word in words if word not in place]
+    found: list[int] = []
+    strange: list[str] = []
+    for typed in unicodedata.normalize("NFC", text).split():
+        pieces = re.findall(r"[\w']+", typed.lower().replace("\u2019", "'"))
+        bare = [piece if piece in place else piece.strip("'_") for piece in pieces]
+        places = [place.get(piece, model.unknown) for piece in bare if piece]
+        found += places
+        if model.unknown in places:
+            strange.append(_AROUND.sub("", typed))
     if strange:
         told = one_line(" ".join(dict.fromkeys(strange)))
         print(
             f"tiedge write: {model.bundle.name} does not know: {told}", file=sys.stderr
         )
-    return [place.get(word, model.unknown) for word in words]
+    return found
 
 
 def continued(
@@ -78,24 +99,39 @@ def continued(
 ) -> Iterator[str]:
     """Yield the words that follow, drawn by `seed`; an empty one ends a sentence.
 
-    At temperature 0, each is the most likely one.
+    At temperature 0, each is the most likely one. No sentence is empty.
     """
     rng = np.random.default_rng(seed)
     context = model.start()
+    is_begun = bool(given)
     for word in given:
         (context,) = model.extend([(context, word)])
     n_written = 0
     while n_written < n_words:
         likely = context.log_probabilities.astype(np.float64)
         likely[model.unknown] = -np.inf
-        if temperature > 0.0:
-            # The largest of these is a draw from the distribution (Gumbel, 1954).
-            likely = likely / temperature + rng.gumbel(size=len(likely))
-        word = int(np.argmax(likely))
+        if not is_begun:
+            likely[model.end] = -np.inf
+        word = int(np.argmax(_drawn(likely, temperature, rng)))
         is_end = word == model.end
+        is_begun = not is_end
         yield "" if is_end else model.words[word]
         n_written += not is_end
         context = model.start() if is_end else model.extend([(context, word)])[0]
+
+
+def _drawn(
+    likely: NDArray[np.float64], temperature: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return numbers, (V,), whose largest is a draw from what is that likely.
+
+    `likely` are logarithms of probabilities, (V,). See Gumbel, 1954.
+    """
+    if temperature == 0.0:
+        return likely
+    with np.errstate(over="ignore"):  # minus infinity at the lowest temperatures
+        apart = (likely - likely.max()) / temperature
+    return np.asarray(apart + rng.gumbel(size=len(likely)), np.float64)
 
 
 def _parser() -> argparse.ArgumentParser:
