@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +22,14 @@ from edge_runtime.transcriber import Event, Transcriber, open_speech, require_sp
 RATE_HZ = 16_000
 WYOMING = "127.0.0.1:10300"
 """Home Assistant's usual port of speech to text."""
+ADDRESS = re.compile(r"(?P<host>[^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Listen as the arguments say, until the sound ends or Ctrl-C."""
     options = _parser().parse_args(arguments)
-    if options.wyoming is not None and (options.stdin or options.device is not None):
-        raise SettingError("--wyoming: clients send the sound; leave out the others")
+    address = _address(options)
+    rate_hz = RATE_HZ if options.rate is None else options.rate
     choice = DecodingChoice.of(options)
     bundle, engine = open_speech(
         options.bundle, options.engine, options.precision, options.threads
@@ -38,39 +40,62 @@ def run(arguments: Sequence[str]) -> int:
     )
     with engine, opening as decoding:
         make = partial(Transcriber, bundle, engine, decoding=decoding)
-        if options.wyoming is not None:
-            return _serve(options.wyoming, bundle, make)
-        with _sound(options) as blocks:
-            _write(make(options.rate), blocks, options.seconds, as_json=options.json)
+        if address is not None:
+            return _serve(*address, bundle, make)
+        with _sound(options, rate_hz) as blocks:
+            _write(make(rate_hz), blocks, options.seconds, as_json=options.json)
     return 0
 
 
-def _serve(address: str, bundle: Bundle, make: partial[Transcriber]) -> int:
+def _address(options: argparse.Namespace) -> tuple[str, int] | None:
+    """Return where clients are served, if they are.
+
+    Raises SettingError for an address that is none, and options that exclude others.
+    """
+    if options.device is not None and options.stdin:
+        raise SettingError("--stdin: is heard instead of a microphone; leave --device")
+    if options.device == "":
+        raise SettingError("--device: is empty, expected a name or number")
+    address = options.wyoming
+    if address is None:
+        return None
+    others = ("device", "rate", "seconds", "stdin", "json")
+    asked = [f"--{o}" for o in others if getattr(options, o) not in (None, False)]
+    if asked:
+        raise SettingError(
+            f"--wyoming: clients send the sound, and get the text; leave out"
+            f" {' and '.join(asked)}"
+        )
+    found = ADDRESS.fullmatch(address)
+    if found is None or not 0 < int(found["port"]) < 2**16:
+        raise SettingError(f"--wyoming {address}: expected HOST:PORT, as {WYOMING}")
+    return found["host"].strip("[]"), int(found["port"])
+
+
+def _serve(host: str, port: int, bundle: Bundle, make: partial[Transcriber]) -> int:
     try:
         from edge_runtime.speech.wyoming_server import serve
     except ImportError as error:
         raise missing_package("wyoming", "listen") from error
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise SettingError(f"--wyoming {address}: expected HOST:PORT, {WYOMING}")
 
     def ready() -> None:
         print(
-            f"{bundle.name}: serves Wyoming clients at tcp://{address}; Ctrl-C ends",
+            f"{bundle.name}: serves Wyoming clients at tcp://{host}:{port}; Ctrl-C"
+            " ends",
             file=sys.stderr,
             flush=True,
         )
 
-    serve(bundle, make, host, int(port), ready)
+    serve(bundle, make, host, port, ready)
     return 0
 
 
 @contextmanager
-def _sound(options: argparse.Namespace) -> Iterator[Iterable[Block]]:
+def _sound(options: argparse.Namespace, rate_hz: int) -> Iterator[Iterable[Block]]:
     if options.stdin:
-        yield standard_input(options.rate)
+        yield standard_input(rate_hz)
         return
-    with open_microphone(options.device, options.rate) as waiting:
+    with open_microphone(options.device, rate_hz) as waiting:
         print("listening; Ctrl-C ends", file=sys.stderr, flush=True)
         yield waiting
 
@@ -153,7 +178,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate",
         type=bounded(int, 8_000, 192_000, "the rates in Hz that can be heard"),
-        default=RATE_HZ,
         help=f"samples a second of either; default {RATE_HZ}",
     )
     parser.add_argument(

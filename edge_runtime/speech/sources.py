@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,51 +80,79 @@ def open_microphone(device: str | None, sample_rate_hz: int) -> Iterator[Waiting
             waiting.lose(n_samples)
         waiting.put(np.array(data[:, 0], np.float32))
 
-    chosen = int(device) if device is not None and device.isdigit() else device
+    with ExitStack() as stack:
+        try:
+            stream = sounddevice.InputStream(
+                samplerate=sample_rate_hz,
+                blocksize=round(BLOCK_S * sample_rate_hz),
+                device=_number_or_name(device),
+                channels=1,
+                dtype="float32",
+                callback=heard,
+                finished_callback=waiting.end,
+            )
+            stack.enter_context(stream)
+        except (sounddevice.PortAudioError, ValueError) as error:
+            raise AudioError(
+                f"microphone{'' if device is None else f' {device}'}: cannot be opened:"
+                f" {str(error).partition(chr(10))[0]}; there are: {_known(sounddevice)}"
+            ) from error
+        yield waiting
+
+
+def _number_or_name(device: str | None) -> int | str | None:
+    """Return a device as sounddevice takes it; raises ValueError for a long number."""
+    if device is not None and device.isascii() and device.isdigit():
+        return int(device)
+    return device
+
+
+def _known(sounddevice: Any) -> str:
+    """Return the microphones that there are, in a line."""
     try:
-        stream = sounddevice.InputStream(
-            samplerate=sample_rate_hz,
-            blocksize=round(BLOCK_S * sample_rate_hz),
-            device=chosen,
-            channels=1,
-            dtype="float32",
-            callback=heard,
-            finished_callback=waiting.end,
-        )
-        with stream:
-            yield waiting
-    except (sounddevice.PortAudioError, ValueError) as error:
-        known = ", ".join(
-            f"{number} {found['name']}"
-            for number, found in enumerate(sounddevice.query_devices())
-            if found["max_input_channels"]
-        )
-        raise AudioError(
-            f"microphone{'' if device is None else f' {device}'}: cannot be opened:"
-            f" {str(error).partition(chr(10))[0]}; there are: {known or 'none'}"
-        ) from error
+        found = list(sounddevice.query_devices())
+    except sounddevice.PortAudioError:
+        found = []
+    names = [
+        f"{number} {device['name']}"
+        for number, device in enumerate(found)
+        if device["max_input_channels"]
+    ]
+    return ", ".join(names) or "none"
 
 
 def standard_input(sample_rate_hz: int) -> Iterator[Block]:
     """Yield the 16-bit little-endian mono samples that come on standard input.
 
     Its writer waits where it is faster than they are heard; nothing is lost. Raises
-    AudioError for a last sample that is cut in half.
+    AudioError where it is closed, a terminal, empty, or a last sample is cut in half.
     """
+    expected = "expected 16-bit little-endian mono PCM"
+    if sys.stdin is None:
+        raise AudioError(f"stdin: is closed, {expected}")
+    descriptor = sys.stdin.fileno()
+    if os.isatty(descriptor):
+        raise AudioError(f"stdin: is a terminal, {expected} from a file or a pipe")
     n_bytes = round(BLOCK_S * sample_rate_hz) * SAMPLE_BYTES
-    rest = b""
-    while True:
-        try:
-            data = os.read(sys.stdin.fileno(), n_bytes)
-        except OSError as error:
-            raise AudioError(f"stdin: cannot be read: {error.strerror}") from error
-        if not data:
-            break
+    rest, is_empty = b"", True
+    while data := _read(descriptor, n_bytes):
+        is_empty = False
         data = rest + data
         n_whole = len(data) // SAMPLE_BYTES * SAMPLE_BYTES
         rest = data[n_whole:]
         yield pcm_to_float(data[:n_whole], SAMPLE_BYTES)
+    if is_empty:
+        raise AudioError(f"stdin: ends without a sample, {expected}")
     if rest:
-        raise AudioError(
-            "stdin: ends within a sample, expected 16-bit little-endian mono PCM"
-        )
+        raise AudioError(f"stdin: ends within a sample, {expected}")
+
+
+def _read(descriptor: int, n_bytes: int) -> bytes:
+    """Return what has come, at most so much; nothing at the end."""
+    while True:
+        try:
+            return os.read(descriptor, n_bytes)
+        except BlockingIOError:  # its other end asked for that
+            select.select([descriptor], [], [])
+        except OSError as error:
+            raise AudioError(f"stdin: cannot be read: {error.strerror}") from error

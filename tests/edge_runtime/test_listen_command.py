@@ -93,7 +93,7 @@ def test_it_ends_after_the_seconds_that_are_asked_for(tones: str) -> None:
     [
         (b"123", (), b"stdin: ends within a sample, expected 16-bit little-endian"),
         (b"", ("--rate", "5000"), b"--rate: found 5000, expected 8000 to 192000"),
-        (b"", ("--wyoming", "nowhere"), b"--wyoming: clients send the sound; leave"),
+        (b"", ("--wyoming", "nowhere"), b"--wyoming: clients send the sound, and"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -241,7 +241,7 @@ def test_a_client_s_mistakes_are_told(server: int) -> None:
     for events, message in (
         ([early], "audio-chunk: came before audio-start"),
         ([AudioStart(5000, 2, 1)], "sample rate 5000 Hz: expected 8000 to 192000 Hz"),
-        ([Transcribe(language="fr")], "language fr: expected en"),
+        ([Transcribe(language="fr")], "language 'fr': expected en"),
         (
             [AudioStart(RATE_HZ, 2, 1), AudioChunk(RATE_HZ, 2, 1, b"123")],
             "audio-chunk: ends within a sample",
