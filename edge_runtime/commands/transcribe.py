@@ -163,14 +163,16 @@ def _order(options: argparse.Namespace) -> Order:
 
 def _formats(options: argparse.Namespace) -> tuple[str, ...]:
     """Return the endings of the files that are written for each recording."""
-    if options.format and options.output is None:
+    if options.format is None:
+        return ("txt",)
+    if options.output is None:
         raise SettingError("--format: names files; say where with --output")
-    asked = [part.strip() for part in (options.format or "txt").split(",")]
+    asked = [part.strip() for part in options.format.split(",")]
     for ending in asked:
         if ending not in FORMATS:
             raise SettingError(
-                f"--format {ending}: expected some of {' '.join(FORMATS)}, with commas"
-                " between"
+                f"--format {options.format}: expected some of {' '.join(FORMATS)}, with"
+                " commas between"
             )
     return tuple(dict.fromkeys(asked))
 

@@ -348,6 +348,7 @@ def test_a_folder_is_transcribed_by_several_processes(
             ["--output", "{0}/o", "--format", "pdf"],
             "--format pdf: expected some of txt json srt vtt, with commas between",
         ),
+        (["--output", "{0}/o", "--format", ""], "--format : expected some of txt json"),
         (
             ["--words", "ab", "--language-model", "lm"],
             "--grammar and --words: need no language model",

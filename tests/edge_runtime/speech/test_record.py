@@ -50,11 +50,11 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (None, False) == (record.remark, record.is_new)
 
 
-def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
     """What stands before its line is used, nothing of it and nothing behind."""
     path = write_all(tmp_path)
     data = path.read_bytes()
-    for place in range(len(data)):
+    for place in range(0, len(data), 5):
         flipped = data[place] ^ 1
         path.write_bytes(data[:place] + bytes([flipped]) + data[place + 1 :])
         n_before = max(0, data[:place].count(b"\n") - 1)
@@ -67,11 +67,12 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
         assert ": damaged; goes on from" in record.remark
 
 
-def test_every_cut_is_noticed(tmp_path: Path) -> None:
+def test_a_cut_is_noticed(tmp_path: Path) -> None:
     """Where a line ends, it is just a run that was stopped; elsewhere, it is told."""
     path = write_all(tmp_path)
     data = path.read_bytes()
-    for length in range(1, len(data)):
+    ends = [place + 1 for place in range(len(data) - 1) if data[place] == ord("\n")]
+    for length in [*range(1, len(data), 5), *ends]:
         path.write_bytes(data[:length])
         n_before = max(0, data[:length].count(b"\n") - 1)
 
