@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.cache import cache_folder
 from edge_runtime.errors import DataError
-from edge_runtime.files import write_text
-from training.synthetic_speech import ESPEAK, cache_folder
+from training.cached import caching, damaged
+from training.synthetic_speech import ESPEAK
 
 PHONES = (
     "", " ", "aɪ", "aɪə", "aɪɚ", "aʊ", "b", "d", "dʒ", "eɪ", "f", "h", "i", "iə", "iː",
@@ -37,16 +38,12 @@ def pronounce(
     """Return the phones of each word in American English, in IPA, without stress.
 
     Words that were asked for before are read from `cache`, a folder (default: the
-    user's cache folder). Raises DataError if espeak-ng is needed and not installed, or
-    fails.
+    user's cache folder); a word of apostrophes alone has none. Raises DataError if
+    espeak-ng is needed and not installed, or fails, and for a damaged cache,
+    SettingError where it cannot be written.
     """
     path = (cache_folder() if cache is None else cache) / CACHE_FILE
-    known: dict[str, list[str]] = {}
-    if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: damaged; delete it, it is made again") from error
+    known = _read(path)
     missing = sorted(set(words) - known.keys())
     if missing and shutil.which(ESPEAK) is None:
         raise DataError(
@@ -57,7 +54,8 @@ def pronounce(
         some = missing[first : first + _WORDS_AT_ONCE]
         known.update(zip(some, _ask(some), strict=True))
     if missing:
-        write_text(path, json.dumps(known, ensure_ascii=False))
+        with caching(path) as temporary:
+            temporary.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
     return {word: tuple(known[word]) for word in words}
 
 
@@ -67,9 +65,27 @@ def encode_phones(
     """Return the place among PHONES, (U,), of each phone of normalized text."""
     found: list[int] = []
     for word in text.split():
-        found += [_SPACE] * bool(found)
-        found += [_PLACE[phone] for phone in pronunciations[word]]
+        phones = [_PLACE[phone] for phone in pronunciations[word]]
+        found += [_SPACE] * bool(found and phones)
+        found += phones
     return np.array(found, np.int64)
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    """Return the words of a cache; none where there is none yet."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    if not isinstance(known, dict) or not all(map(_is_phones, known.values())):
+        raise damaged(path)
+    return known
+
+
+def _is_phones(value: object) -> bool:
+    return isinstance(value, list) and all(phone in PHONES[2:] for phone in value)
 
 
 def _ask(words: Sequence[str]) -> list[list[str]]:
@@ -80,13 +96,18 @@ def _ask(words: Sequence[str]) -> list[list[str]]:
         text=True,
         check=False,
     )
+    if done.returncode:
+        reason = done.stderr.strip().partition("\n")[0]
+        raise DataError(f"{ESPEAK}: failed: {reason or done.returncode}")
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    if done.returncode or len(lines) != len(words):
-        raise DataError(
-            f"{ESPEAK}: {len(lines)} lines of phones, expected {len(words)}:"
-            f" {done.stderr.strip().partition(chr(10))[0]}"
-        )
-    return [
-        [p for p in re.split(r"[_\s]+", line.translate(_STRESS)) if p in PHONES[2:]]
-        for line in lines
-    ]
+    if len(words) == 1:  # a word of apostrophes has no line, an endless one several
+        return [[phone for line in lines for phone in _phones(line)]]
+    if len(lines) == len(words):
+        return [_phones(line) for line in lines]
+    half = len(words) // 2
+    return [*_ask(words[:half]), *_ask(words[half:])]
+
+
+def _phones(line: str) -> list[str]:
+    parts = re.split(r"[_\s]+", line.translate(_STRESS))
+    return [phone for phone in parts if phone in PHONES[2:]]

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.audio import write_opus
-from edge_runtime.errors import TiedgeError
+from edge_runtime.audio import read_audio, write_opus
+from edge_runtime.errors import AudioError, SettingError, TiedgeError
 from edge_runtime.files import replacing, write_text
 from edge_runtime.options import Parser
 from edge_runtime.progress import Progress
+from training.cached import damaged
 from training.corpora import DEV, TRAIN
 from training.data import data_folder
 from training.speech import TABLE_FILE
@@ -49,6 +50,10 @@ COMMAND_PART = 0.15
 DEFAULT_CLIPS = 8000
 """About eight hours."""
 CLIPS_PER_FOLDER = 1000
+MOST_CLIPS = 10**7
+PLAN_FILE = "planned.tsv"
+"""What the table is to be, as long as clips are missing."""
+EXIT_INTERRUPTED = 130
 
 DrawText = Callable[[np.random.Generator], str]
 """Gives a text to be spoken."""
@@ -59,29 +64,79 @@ def make_corpus(
 ) -> Path:
     """Write `n_clips` clips and a table of them; return the table's path.
 
-    `draw` gives what is said, else phrases of the texts at hand. What an interrupted
-    call has spoken is kept. Raises DataError if a program or a text is missing,
-    SettingError where the folder cannot be written.
+    `draw` gives what is said, else phrases of the texts at hand. Clips that an earlier
+    call has spoken are kept, also where it was interrupted or asked for fewer.
+
+    Raises DataError if a program or a text is missing or a clip is damaged,
+    SettingError where the folder cannot be written or holds another corpus, and for
+    numbers beyond their limits.
     """
-    for program in PACKAGES:
-        require(program)
+    if not 1 <= n_clips <= MOST_CLIPS:
+        raise SettingError(f"clips: found {n_clips}, expected 1 to {MOST_CLIPS}")
+    if seed < 0:
+        raise SettingError(f"seed: found {seed}, expected 0 or more")
+    if folder.exists() and not folder.is_dir():
+        raise SettingError(f"{folder}: is no folder, expected one for the corpus")
     draw = draw or _phrases()
     jobs = [_job(draw, seed, number) for number in range(n_clips)]
-    numbers = range(n_clips)
-    paths = [folder / f"{n // CLIPS_PER_FOLDER}" / f"{n}.opus" for n in numbers]
-    with (
-        Progress(n_clips) as progress,
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-    ):
-        for path in pool.map(_speak_into, paths, jobs):
-            progress.step(f"clips spoken: {path.name}")
+    names = [f"{n // CLIPS_PER_FOLDER}/{n}.opus" for n in range(n_clips)]
+    planned = _table(names, jobs)
+    _check_same(folder, planned)
+    missing = [(folder / n, j) for n, j in zip(names, jobs, strict=True)]
+    missing = [(path, job) for path, job in missing if not _is_spoken(path)]
+    if missing:
+        for program in PACKAGES:
+            require(program)
+        write_text(folder / PLAN_FILE, planned)
+        _speak_all(missing)
+    write_text(folder / TABLE_FILE, planned)
+    (folder / PLAN_FILE).unlink(missing_ok=True)
+    return folder / TABLE_FILE
+
+
+def _table(names: Sequence[str], jobs: Sequence[tuple[str, Voice, str]]) -> str:
     rows = [("path", "speaker", "text", "split")]
-    for path, (text, voice, split) in zip(paths, jobs, strict=True):
-        name = f"{voice.program}:{voice.name}"
-        rows.append((str(path.relative_to(folder)), name, text, split))
-    table = folder / TABLE_FILE
-    write_text(table, "".join("\t".join(row) + "\n" for row in rows))
-    return table
+    for name, (text, voice, split) in zip(names, jobs, strict=True):
+        rows.append((name, f"{voice.program}:{voice.name}", text, split))
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _check_same(folder: Path, planned: str) -> None:
+    """Raise SettingError where the clips in a folder say other texts than `planned`."""
+    for path in (folder / TABLE_FILE, folder / PLAN_FILE):
+        try:
+            before = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SettingError(f"{path}: cannot be read: {reason}") from error
+        if not (planned.startswith(before) or before.startswith(planned)):
+            raise SettingError(
+                f"{path}: holds other texts or voices than are asked for now; delete"
+                f" {folder}, or name another folder"
+            )
+
+
+def _is_spoken(path: Path) -> bool:
+    """Whether a clip is there; raises DataError for an empty file."""
+    try:
+        n_bytes = path.stat().st_size
+    except OSError:
+        return False
+    if not n_bytes:
+        raise damaged(path)
+    return True
+
+
+def _speak_all(missing: Sequence[tuple[Path, tuple[str, Voice, str]]]) -> None:
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        with Progress(len(missing)) as progress:
+            for path in pool.map(_speak_into, *zip(*missing, strict=True)):
+                progress.step(f"clips spoken: {path.name}")
+    finally:  # whoever stops it does not wait for all the others
+        pool.shutdown(cancel_futures=True)
 
 
 def _phrases() -> DrawText:
@@ -119,10 +174,15 @@ def _draw_phrase(rng: np.random.Generator, texts: Sequence[Sequence[Sentence]]) 
 
 
 def _speak_into(path: Path, job: tuple[str, Voice, str]) -> Path:
-    if not path.exists():
-        samples = speak_one(job[0], job[1], RATE_HZ)
-        with replacing(path) as temporary:
+    samples = speak_one(job[0], job[1], RATE_HZ)
+    with replacing(path) as temporary:
+        try:
             write_opus(temporary, samples, RATE_HZ)
+            n_written = len(read_audio(temporary)[0])
+        except (RuntimeError, AudioError) as error:  # the library knows no reason
+            raise SettingError(f"{path}: cannot be written: {error}") from error
+        if n_written != len(samples):
+            raise SettingError(f"{path}: cannot be written whole; make room there")
     return path
 
 
@@ -150,3 +210,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except TiedgeError as error:
         sys.exit(f"synthetic_corpus: {error}")
+    except KeyboardInterrupt:
+        print("synthetic_corpus: stopped; the same call goes on", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -16,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.audio import read_audio
+from edge_runtime.cache import cache_folder
 from edge_runtime.errors import DataError
-from edge_runtime.files import replacing
 from edge_runtime.progress import Progress
 from edge_runtime.resample import resample
+from training.cached import caching, damaged
 
 ESPEAK = "espeak-ng"
 FLITE = "flite"
@@ -114,38 +114,39 @@ def speak(
     the user's cache folder).
 
     Raises DataError if a voice's program is not installed and the clips are not in the
-    cache, if it fails, or if the cache is damaged.
+    cache, if it fails, or if the cache is damaged; SettingError where the cache cannot
+    be written.
     """
     folder = cache_folder() if cache is None else cache
     key = hashlib.sha256(repr((jobs, sample_rate_hz, TRIM_LEVEL)).encode()).hexdigest()
     path = folder / f"speech-{key[:16]}.npz"
     if not path.exists():
-        programs = sorted({voice.program for _, voice in jobs})
-        for program in programs:
+        for program in sorted({voice.program for _, voice in jobs}):
             require(program)
-        clips = []
-        with Progress(len(jobs)) as progress:
-            for text, voice in jobs:
-                clips.append(speak_one(text, voice, sample_rate_hz))
-                progress.step(f"clips by {' and '.join(programs)}")
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                samples=np.concatenate(clips),
-                lengths=np.array([len(clip) for clip in clips]),
-            )
+        with caching(path) as temporary, temporary.open("wb") as file:
+            clips = _spoken(jobs, sample_rate_hz)
+            lengths = np.array([len(clip) for clip in clips])
+            np.savez(file, samples=np.concatenate(clips), lengths=lengths)
     try:
         with path.open("rb") as kept, np.load(kept) as stored:
-            ends = np.cumsum(stored["lengths"])
-            return np.split(stored["samples"], ends[:-1])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path}: damaged; delete it, it is made again") from error
+            samples, lengths = stored["samples"], stored["lengths"]
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        raise damaged(path) from error
+    if len(lengths) != len(jobs) or lengths.sum() != len(samples):
+        raise damaged(path)
+    return np.split(samples, np.cumsum(lengths)[:-1])
 
 
-def cache_folder() -> Path:
-    """Return the folder for things that can be made again."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "tiedge"
+def _spoken(
+    jobs: Sequence[tuple[str, Voice]], sample_rate_hz: int
+) -> list[NDArray[np.float32]]:
+    programs = " and ".join(sorted({voice.program for _, voice in jobs}))
+    clips = []
+    with Progress(len(jobs)) as progress:
+        for text, voice in jobs:
+            clips.append(speak_one(text, voice, sample_rate_hz))
+            progress.step(f"clips by {programs}")
+    return clips
 
 
 def require(program: str) -> None:
@@ -161,21 +162,30 @@ def speak_one(text: str, voice: Voice, sample_rate_hz: int) -> NDArray[np.float3
     """Return one clip as `speak` does, without a cache."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.wav"
-        done = subprocess.run(
-            _command(text, voice, path),
-            input=text.encode(),
-            capture_output=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                _command(text, voice, path),
+                input=text.encode(),
+                capture_output=True,
+                check=False,
+            )
+        except OSError as error:  # one that cannot be run
+            raise _failed(voice, error.strerror) from error
         if done.returncode or not path.exists():
             reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-            raise DataError(
-                f"{voice.program} {voice.name}: failed: {reason or done.returncode};"
-                f" train without it: {_WITHOUT[voice.program]}"
-            )
+            raise _failed(voice, reason or done.returncode)
         samples, rate_hz = read_audio(path)
     loud = np.flatnonzero(np.abs(samples) > TRIM_LEVEL * np.abs(samples).max())
+    if not len(loud):
+        raise _failed(voice, f"says nothing for {text!r}")
     return resample(samples[loud[0] : loud[-1] + 1], rate_hz, sample_rate_hz)
+
+
+def _failed(voice: Voice, reason: object) -> DataError:
+    return DataError(
+        f"{voice.program} {voice.name}: failed: {reason};"
+        f" train without it: {_WITHOUT[voice.program]}"
+    )
 
 
 def _command(text: str, voice: Voice, path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.errors import DataError
+from edge_runtime.errors import DataError, SettingError
 from training.phones import PHONES, encode_phones, pronounce
 
 
@@ -47,9 +47,34 @@ def test_texts_become_places() -> None:
     assert ["ɐ", " ", "k", "æ", "t"] == [PHONES[place] for place in found]
 
 
-def test_a_damaged_cache_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ["{", "", "[]", '{"cat": 5}', '{"cat": ["kat"]}', "\xff", "[" * 99_999]
+)
+def test_a_damaged_cache_is_told(tmp_path: Path, content: str) -> None:
     """It can be made again."""
-    (tmp_path / "pronunciations.json").write_text("{")
+    cache = tmp_path / "pronunciations.json"
+    cache.write_bytes(content.encode("latin-1"))
 
     with pytest.raises(DataError, match="damaged; delete it, it is made again"):
         pronounce(["cat"], tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, espeak: None) -> None:
+    """With the way out."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SettingError, match=r"cannot be written.*with XDG_CACHE_HOME"):
+        pronounce(["cat"], tmp_path / "file")
+
+
+def test_marks_and_endless_words_are_no_trouble(tmp_path: Path, espeak: None) -> None:
+    """An apostrophe says nothing; what espeak-ng says in several lines is one word."""
+    words = ["cat", "'", "''", "three", "ab" * 2000]
+
+    found = pronounce(words, tmp_path)
+
+    assert {"cat": ("k", "æ", "t"), "'": (), "''": ()}.items() <= found.items()
+    assert found["ab" * 2000]
+    assert ["k", "æ", "t", " ", "k", "æ", "t"] == [
+        PHONES[place] for place in encode_phones("' cat ' cat", found)
+    ]

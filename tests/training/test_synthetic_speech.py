@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.errors import DataError
+from edge_runtime.errors import DataError, SettingError
+from training import synthetic_speech
 from training.accents import SPELLINGS
 from training.recipes.digits import DIGITS
 from training.synthetic_speech import (
@@ -126,14 +127,57 @@ def test_a_voice_that_there_is_not_is_one_line(tmp_path: Path, espeak: str) -> N
     )
 
 
-def test_a_damaged_cache_is_named(tmp_path: Path, espeak: str) -> None:
+@pytest.mark.parametrize("n_bytes", [0, 99])
+def test_a_damaged_cache_is_named(tmp_path: Path, espeak: str, n_bytes: int) -> None:
     """Deleting it is enough."""
     jobs = [("one", Voice("en-us+f1", 150, 50))]
     speak(jobs, RATE_HZ, cache=tmp_path)
     (cached,) = tmp_path.iterdir()
-    cached.write_bytes(cached.read_bytes()[:99])
+    cached.write_bytes(cached.read_bytes()[:n_bytes])
 
     with pytest.raises(DataError) as caught:
         speak(jobs, RATE_HZ, cache=tmp_path)
 
     assert f"{cached}: damaged; delete it, it is made again" == str(caught.value)
+
+
+def test_clips_that_are_not_all_there_are_damage(tmp_path: Path, espeak: str) -> None:
+    """Their lengths have to add up."""
+    jobs = [("one", Voice("en-us+f1", 150, 50))]
+    speak(jobs, RATE_HZ, cache=tmp_path)
+    (cached,) = tmp_path.iterdir()
+    np.savez(cached, samples=np.zeros(5, np.float32), lengths=np.array([6]))
+
+    with pytest.raises(DataError, match="damaged; delete it"):
+        speak(jobs, RATE_HZ, cache=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_told_at_once(
+    tmp_path: Path, espeak: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is spoken."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(synthetic_speech, "speak_one", None)
+
+    with pytest.raises(SettingError, match=r"cannot be written.*with XDG_CACHE_HOME"):
+        speak([("one", Voice("en-us+f1", 150, 50))], RATE_HZ, tmp_path / "file")
+
+
+def test_a_text_that_says_nothing_is_told(tmp_path: Path, espeak: str) -> None:
+    """Silence would be cut away altogether."""
+    with pytest.raises(DataError, match=r"failed: says nothing for \"''\"; train"):
+        speak([("''", Voice("en-us+f1", 150, 50))], RATE_HZ, cache=tmp_path)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_that_cannot_be_run_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, but it is none."""
+    (tmp_path / ESPEAK).write_text("")
+    (tmp_path / ESPEAK).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(DataError, match="failed: Exec format error; train without it"):
+        speak([("one", Voice("en-us+f1", 150, 50))], RATE_HZ, cache=tmp_path / "cache")
