@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,9 @@ def read_source(name: str) -> Sentences:
     Raises GrammarError or DataError for a file that cannot be read.
     """
     path = GRAMMARS / f"{name}{ENDING}"
-    path = path if path.is_file() else Path(name)
-    if not path.is_file():
+    # os.path, for Path.is_file raises where a name is too long to be one.
+    path = path if os.path.isfile(path) else Path(name)  # noqa: PTH113
+    if not os.path.isfile(path):  # noqa: PTH113
         known = " ".join(sorted(p.stem for p in GRAMMARS.glob(f"*{ENDING}")))
         raise DataError(
             f"sentences={name}: no such file, nor a ready-made grammar ({known})"

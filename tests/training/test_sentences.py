@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_runtime.errors import DataError
 from edge_runtime.speech.grammar import parse_grammar, understand
 from training.sentences import LONGEST_WORDS, draw_sentence, read_source
 
@@ -56,3 +57,10 @@ def test_a_text_gives_its_lines(tmp_path: Path, seed: int) -> None:
     path.write_text("Switch 2 on!\n\n")
 
     assert "switch two on" == read_source(str(path)).draw(np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", ["tea", "t" * 300])
+def test_what_is_not_there_is_told(name: str) -> None:
+    """Also where a name is too long to be one."""
+    with pytest.raises(DataError, match=r"no such file, nor a ready-made grammar \("):
+        read_source(name)
