@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from edge_runtime.errors import DataError
-from edge_runtime.files import replacing
+from edge_runtime.cache import cache_folder
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.progress import Progress
 from edge_runtime.transcriber import FLUSH_MS
+from training.cached import caching, damaged
 from training.sound_augmentation import PCM_PEAK, to_16_bits
-from training.speech import STRIDE_FRAMES, Utterance, read_clip
-from training.synthetic_speech import cache_folder
+from training.speech import STRIDE_FRAMES, Utterance, read_utterance
+from training.table import check_files
 
 SHARD_CLIPS = 512
 """Clips in one file; an interrupted run loses at most so many."""
-_VERSION = 1
+_VERSION = 2
+_TENSORS = {"samples": 1, "features": 2, "ends": 2, "peaks": 1}
+"""What a file holds, and its dimensions."""
 
 
 class ClipStore:
@@ -33,7 +35,9 @@ class ClipStore:
     device computes them, the silence included that ends an utterance (`FLUSH_MS`).
     Files are mapped: memory holds what is used.
 
-    Raises AudioError for a clip that cannot be read, DataError for a damaged cache.
+    Raises AudioError for a clip that cannot be read, DataError for one that is not
+    there and for a damaged cache, SettingError where the cache cannot be written. The
+    first two name the clip's table and line.
     """
 
     def __init__(
@@ -44,16 +48,20 @@ class ClipStore:
     ) -> None:
         self.front_end = front_end
         folder = (cache_folder() if cache is None else cache) / "clips"
+        check_files((u.place or "clips", u.path) for u in utterances)
         firsts = range(0, len(utterances), SHARD_CLIPS)
         parts = [utterances[first : first + SHARD_CLIPS] for first in firsts]
         paths = [folder / f"{_key(part, front_end)}.safetensors" for part in parts]
         missing = [(u, p) for u, p in zip(parts, paths, strict=True) if not p.exists()]
         with Progress(sum(len(part) for part, _ in missing)) as progress:
             for part, path in missing:
-                self._write(part, path, progress)
+                with caching(path) as temporary:
+                    temporary.write_bytes(save(self._made(part, progress)))
         self._shards = [_open(path) for path in paths]
         ends = [shard.get_tensor("ends") for shard in self._shards]
         self._ends = np.concatenate(ends)  # (N, 2), in samples and frames
+        self.peaks = np.concatenate([s.get_tensor("peaks") for s in self._shards])
+        """Of each clip, (N,), in ±1."""
         self._starts = np.concatenate([np.vstack([[0, 0], e[:-1]]) for e in ends])
 
     def __len__(self) -> int:
@@ -63,6 +71,11 @@ class ClipStore:
     def n_frames(self) -> NDArray[np.int64]:
         """Frames of each clip, (N,)."""
         return np.asarray(self._ends[:, 1] - self._starts[:, 1])
+
+    @property
+    def n_samples(self) -> NDArray[np.int64]:
+        """Samples of each clip, (N,)."""
+        return np.asarray(self._ends[:, 0] - self._starts[:, 0])
 
     def samples(self, number: int) -> NDArray[np.float32]:
         """Return a clip's samples, (S,), in ±1."""
@@ -79,44 +92,50 @@ class ClipStore:
         part: NDArray[Any] = stored[int(start) : int(end)]
         return part
 
-    def _write(
-        self, utterances: Sequence[Utterance], path: Path, progress: Progress
-    ) -> None:
+    def _made(
+        self, utterances: Sequence[Utterance], progress: Progress
+    ) -> dict[str, NDArray[Any]]:
+        """Return what is kept of some clips, by _TENSORS."""
         front_end = self.front_end
         n_flush = FLUSH_MS * front_end.sample_rate_hz // MILLISECONDS_PER_SECOND
         clips, blocks = [], []
         for utterance in utterances:
-            clip = read_clip(utterance.path, front_end.sample_rate_hz)
+            clip = read_utterance(utterance, front_end.sample_rate_hz)
             features = front_end.features(np.pad(clip, (0, n_flush)))
             n_whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
             clips.append(to_16_bits(clip))
             blocks.append(features[:n_whole].astype(np.float16))
             progress.step(f"clips decoded: {utterance.path.name}")
         lengths = [[len(c), len(b)] for c, b in zip(clips, blocks, strict=True)]
-        tensors: dict[str, NDArray[Any]] = {
+        return {
             "samples": np.concatenate(clips),
             "features": np.concatenate(blocks),
             "ends": np.cumsum(lengths, axis=0, dtype=np.int64),
+            "peaks": np.array([np.abs(c / PCM_PEAK).max() for c in clips]),
         }
-        with replacing(path) as temporary:
-            temporary.write_bytes(save(tensors))
 
 
 def _key(utterances: Sequence[Utterance], front_end: FrontEnd) -> str:
     """Return a name for what the clips, as they stand now, become."""
     digest = hashlib.sha256(repr((_VERSION, front_end, FLUSH_MS)).encode())
     for utterance in utterances:
-        try:
-            status = utterance.path.stat()
-        except OSError as error:
-            raise DataError(f"{utterance.path}: no such clip") from error
+        status = utterance.path.stat()
         seen = (str(utterance.path.resolve()), status.st_size, status.st_mtime_ns)
         digest.update(repr(seen).encode())
     return digest.hexdigest()[:24]
 
 
 def _open(path: Path) -> Any:
+    """Return a file of the cache; raises DataError where it is damaged."""
     try:
-        return safe_open(path, framework="numpy")
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path}: damaged; delete it, it is made again") from error
+        shard = safe_open(path, framework="numpy")
+        found = {name: len(shard.get_slice(name).get_shape()) for name in _TENSORS}
+        last = shard.get_tensor("ends")[-1]
+        held = [
+            shard.get_slice(name).get_shape()[0] for name in ("samples", "features")
+        ]
+    except (OSError, SafetensorError, IndexError) as error:
+        raise damaged(path) from error
+    if found != _TENSORS or last.tolist() != held:
+        raise damaged(path)
+    return shard

@@ -2,84 +2,106 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edge_runtime.errors import DataError
 from training.speech import TABLE_FILE, Utterance, normalize_text, read_table
-from training.table import read_rows
+from training.table import TABLE_ENDING, read_lines, read_rows
 
-TRAIN, DEV, TEST = "train", "dev", "test"
+SPLITS = TRAIN, DEV, TEST = "train", "dev", "test"
 HELD_OUT_ONE_IN = 20
-"""Where a corpus has no split of its own, one speaker, or clip, in so many is `dev`."""
+"""Where a corpus does not say what is `dev`, one speaker, or clip, in so many is."""
+CHOSEN = "chosen"
+"""The column that is there where a clip's split is not the corpus's own."""
 
 LIBRISPEECH_ENDING = ".trans.txt"
 COMMON_VOICE_TABLES = {"train.tsv": TRAIN, "dev.tsv": DEV, "test.tsv": TEST}
 LJSPEECH_TABLE = "metadata.csv"
 
 
-def read_corpora(folder: Path) -> list[Utterance]:
+def read_corpora(path: Path) -> list[Utterance]:
     """Return the clips of a corpus, or of all corpora that lie in a folder.
 
     A corpus is a folder of LibriSpeech (`*/*/*.trans.txt`), of Common Voice
     (`train.tsv` and `clips`), of LJSpeech (`metadata.csv` and `wavs`), or one with a
-    `transcripts.tsv`. Each clip's columns have `speaker`, `text` as it stands there,
-    and `split`, one of train, dev and test: the corpus's own, or else one speaker in
-    HELD_OUT_ONE_IN is `dev`, and one clip where there is one speaker. Texts are
-    normalized; clips without words, and clips flagged as unintelligible, are left out.
+    `transcripts.tsv`, or such a table. Each clip's columns have `text` as it stands
+    there and `split`, one of train, dev and test: the corpus's own, or else one speaker
+    in HELD_OUT_ONE_IN is `dev`, and one clip where there are fewer speakers. So are
+    clips of train where none are `dev`. Texts are normalized; clips without words, and
+    clips flagged as unintelligible, are left out.
 
     Raises DataError where there is no corpus, or one cannot be read.
     """
-    read = _reader_of(folder)
+    read = _reader_of(path)
     if read is not None:
-        return read(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, expected a corpus of speech")
-    inner = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    readers = [(path, _reader_of(path)) for path in inner]
-    found = [u for path, reader in readers if reader for u in reader(path)]
+        found = read(path)
+    elif path.is_dir():
+        readers = [(inner, _reader_of(inner)) for inner in _folders(path)]
+        found = [u for inner, reader in readers if reader for u in reader(inner)]
+    else:
+        what = "is no folder" if path.exists() else "no such folder"
+        raise DataError(f"{path}: {what}, expected a corpus of speech")
     if not found:
         raise DataError(
-            f"{folder}: no corpus of speech, expected {TABLE_FILE}, {LJSPEECH_TABLE},"
+            f"{path}: no corpus of speech, expected {TABLE_FILE}, {LJSPEECH_TABLE},"
             f" {' '.join(COMMON_VOICE_TABLES)} or */*/*{LIBRISPEECH_ENDING}, here or in"
-            " the folders in it"
+            " the folders in it, with texts"
         )
-    return found
+    return _with_dev(found)
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return [inner for inner in sorted(path.iterdir()) if inner.is_dir()]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _reader_of(folder: Path) -> Callable[[Path], list[Utterance]] | None:
     """Return what reads the corpus in a folder; None where there is none."""
-    if (folder / TABLE_FILE).is_file():
+    if (folder / TABLE_FILE).exists() or _is_table(folder):
         return _read_table
-    if (folder / "clips").is_dir() and (folder / "train.tsv").is_file():
+    if (folder / "clips").is_dir() and (folder / "train.tsv").exists():
         return _read_common_voice
-    if (folder / LJSPEECH_TABLE).is_file():
+    if (folder / LJSPEECH_TABLE).exists():
         return _read_ljspeech
     if any(folder.glob(f"*/*/*{LIBRISPEECH_ENDING}")):
         return _read_librispeech
     return None
 
 
-def _read_table(folder: Path) -> list[Utterance]:
-    utterances = read_table(folder).utterances
-    if "split" in utterances[0].columns:
-        return _spoken(utterances)
-    return _split(_spoken(utterances))
+def _is_table(path: Path) -> bool:
+    return path.suffix == TABLE_ENDING and not path.is_dir() and path.exists()
+
+
+def _read_table(path: Path) -> list[Utterance]:
+    utterances = read_table(path).utterances
+    if "split" not in utterances[0].columns:
+        return _split(_spoken(utterances))
+    for utterance in utterances:
+        split = utterance.columns["split"]
+        if split not in SPLITS:
+            raise DataError(
+                f"{utterance.place}: split is {split!r}, expected one of"
+                f" {' '.join(SPLITS)}"
+            )
+    return _spoken(utterances)
 
 
 def _read_librispeech(folder: Path) -> list[Utterance]:
     """Read a part of LibriSpeech, such as train-clean-100; its name tells its split."""
-    split = next((s for s in (TRAIN, DEV, TEST) if folder.name.startswith(s)), "")
+    name = folder.resolve().name
+    split = next((s for s in SPLITS if name.startswith(s)), "")
     found = []
     for table in sorted(folder.glob(f"*/*/*{LIBRISPEECH_ENDING}")):
-        for number, line in enumerate(_lines(table), start=1):
+        for number, line in read_lines(table, "texts of clips"):
+            place = f"{table}, line {number}"
             name, _, text = line.partition(" ")
-            if not text.strip():
+            if not name or not text.strip():
                 raise DataError(
-                    f"{table}, line {number}: found {line[:60]!r}, expected a clip's"
-                    " name and its text"
+                    f"{place}: found {line[:60]!r}, expected a clip's name and its text"
                 )
             columns = {
                 "speaker": table.parent.parent.name,
@@ -87,23 +109,20 @@ def _read_librispeech(folder: Path) -> list[Utterance]:
                 "text": text,
             }
             path = table.parent / f"{name}.flac"
-            found.append(Utterance(path, normalize_text(text), columns))
+            found.append(Utterance(path, normalize_text(text), columns, place))
     return _spoken(found) if split else _split(_spoken(found))
 
 
 def _read_common_voice(folder: Path) -> list[Utterance]:
     found = []
     for name, split in COMMON_VOICE_TABLES.items():
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             continue
         for row in read_rows(folder / name, ("client_id", "path", "sentence"), ()):
-            columns = {
-                "speaker": row["client_id"],
-                "split": split,
-                "text": row["sentence"],
-            }
-            path = folder / "clips" / row["path"]
-            found.append(Utterance(path, normalize_text(columns["text"]), columns))
+            text = row.values["sentence"]
+            columns = {"speaker": row.values["client_id"], "split": split, "text": text}
+            path = folder / "clips" / row.values["path"]
+            found.append(Utterance(path, normalize_text(text), columns, row.place))
     return _spoken(found)
 
 
@@ -111,25 +130,18 @@ def _read_ljspeech(folder: Path) -> list[Utterance]:
     """Read LJSpeech: name, text and spoken text, with bars between and no quoting."""
     table = folder / LJSPEECH_TABLE
     found = []
-    reader = csv.reader(_lines(table), delimiter="|", quoting=csv.QUOTE_NONE)
-    for number, row in enumerate(reader, start=1):
-        if len(row) < 2:
+    for number, line in read_lines(table, "names and texts of clips"):
+        place = f"{table}, line {number}"
+        values = line.split("|")
+        if len(values) not in (2, 3) or not values[0]:
             raise DataError(
-                f"{table}, line {number}: {len(row)} value, expected a clip's name and"
-                " its text with | between"
+                f"{place}: found {line[:60]!r}, expected a clip's name, its text and"
+                " the text as it is spoken, with | between"
             )
-        path = folder / "wavs" / f"{row[0]}.wav"
-        columns = {"speaker": "", "text": row[-1]}
-        found.append(Utterance(path, normalize_text(row[-1]), columns))
+        path = folder / "wavs" / f"{values[0]}.wav"
+        columns = {"speaker": "", "text": values[-1]}
+        found.append(Utterance(path, normalize_text(values[-1]), columns, place))
     return _split(_spoken(found))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def _spoken(utterances: Iterable[Utterance]) -> list[Utterance]:
@@ -145,6 +157,14 @@ def _split(utterances: Sequence[Utterance]) -> list[Utterance]:
     for number, utterance in enumerate(utterances):
         n = order[speakers[number]] if many else number
         split = TRAIN if n % HELD_OUT_ONE_IN else DEV
-        columns = {**utterance.columns, "split": split}
+        columns = {**utterance.columns, "split": split, CHOSEN: "1"}
         found.append(replace(utterance, columns=columns))
     return found
+
+
+def _with_dev(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Return the clips; where none are `dev`, some of `train` become so."""
+    if any(utterance.columns["split"] == DEV for utterance in utterances):
+        return list(utterances)
+    train = _split([u for u in utterances if u.columns["split"] == TRAIN])
+    return train + [u for u in utterances if u.columns["split"] != TRAIN]

@@ -15,8 +15,16 @@ from edge_runtime.errors import DataError
 from edge_runtime.speech.endpoint import EndpointSettings
 from edge_runtime.speech.recording import transcribe_file
 from training.metrics import letter_errors, word_errors
-from training.speech import TABLE_FILE, Utterance, normalize_text, read_table
-from training.table import read_rows
+from training.speech import (
+    TABLE_FILE,
+    Utterance,
+    named_by,
+    normalize_text,
+    read_table,
+    told_foreign,
+    writable,
+)
+from training.table import Row, read_rows
 
 LABELS_FILE = "labels.tsv"
 INTENT_COLUMNS = ("path", "intent", "slots_json")
@@ -43,16 +51,16 @@ def evaluate_speech(
 ) -> dict[str, Any]:
     """Return the error rates of `reader` on the rows of a table that fit `where`.
 
-    Keys: n_utterances, n_left_out (flagged as unintelligible), n_words, n_errors,
-    wer, cer (fractions), rtf (seconds of computing by seconds of sound), n_understood
-    (clips in which a grammar found an intent) and rows. Both texts are normalized
-    before they are compared.
+    Keys: n_utterances, n_left_out (flagged as unintelligible, or with symbols that no
+    network writes), n_words, n_errors, wer, cer (fractions), rtf (seconds of computing
+    by seconds of sound), n_understood (clips in which a grammar found an intent) and
+    rows. Both texts are normalized before they are compared.
 
     Raises DataError as `read_table` does, and AudioError for a clip that cannot be
     read.
     """
-    scored = read_table(table, where)
-    readings = [reader(utterance.path) for utterance in scored.utterances]
+    scored = scored_clips(table, where)
+    readings = [_read(reader, u.path, u.place) for u in scored.utterances]
     rows = [
         _row(utterance, reading)
         for utterance, reading in zip(scored.utterances, readings, strict=True)
@@ -63,7 +71,7 @@ def evaluate_speech(
     n_letter_errors = sum(letter_errors(row["expected"], row["found"]) for row in rows)
     return {
         "n_utterances": len(rows),
-        "n_left_out": scored.n_left_out,
+        "n_left_out": scored.n_left_out + len(scored.foreign),
         "n_words": n_words,
         "n_errors": n_errors,
         "wer": n_errors / max(1, n_words),
@@ -74,8 +82,30 @@ def evaluate_speech(
     }
 
 
-def evaluate_intents(reader: Reader, labels: Path) -> dict[str, Any]:
-    """Return how many clips of a table of intents are understood right.
+@dataclass(frozen=True)
+class Scored:
+    """The rows of a table that are scored, and what is told of the others."""
+
+    utterances: tuple[Utterance, ...]
+    foreign: tuple[Utterance, ...]
+    """Left out, for no network writes their text."""
+    n_left_out: int
+    """Rows flagged as unintelligible."""
+
+
+def scored_clips(table: Path, where: Sequence[tuple[str, str]]) -> Scored:
+    """Return the clips of a table that are scored; raises DataError for none."""
+    found = read_table(table, where)
+    kept, foreign = writable(found.utterances)
+    if not kept:
+        raise DataError(f"{table}: nothing to score: {told_foreign(foreign)}")
+    return Scored(tuple(kept), tuple(foreign), found.n_left_out)
+
+
+def evaluate_intents(
+    reader: Reader, labels: Path, where: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """Return how many clips of a table of intents, of those that fit, are right.
 
     The table has columns path, intent and slots_json, an object of values by slot. A
     clip counts where its one intent and all slots are as they stand there, but for
@@ -86,9 +116,11 @@ def evaluate_intents(reader: Reader, labels: Path) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     readings: list[Reading] = []
-    for number, labelled in enumerate(read_rows(labels, INTENT_COLUMNS, ()), start=2):
-        expected = (labelled["intent"], _slots(labels, number, labelled["slots_json"]))
-        readings.append(reader(labels.parent / labelled["path"]))
+    for stored in read_rows(labels, INTENT_COLUMNS, where):
+        labelled = stored.values
+        expected = (labelled["intent"], _slots(stored))
+        clip = labels.parent / labelled["path"]
+        readings.append(_read(reader, clip, stored.place))
         intents = readings[-1].intents
         found = [(one["name"], dict(one["slots"])) for one in intents]
         rows.append(
@@ -150,14 +182,20 @@ def _real_time_factor(readings: Sequence[Reading]) -> float:
     return sum(reading.compute_s for reading in readings) / max(1e-9, audio_s)
 
 
-def _slots(labels: Path, number: int, text: str) -> dict[str, str]:
+def _read(reader: Reader, path: Path, place: str) -> Reading:
+    with named_by(place):
+        return reader(path)
+
+
+def _slots(row: Row) -> dict[str, str]:
+    text = row.values["slots_json"]
     try:
         slots = json.loads(text)
         return {str(k): str(v).strip() for k, v in slots.items() if str(v).strip()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"{labels}, line {number}: slots_json is {text[:60]!r}, expected an object"
-            " of values by slot"
+            f"{row.place}: slots_json is {text[:60]!r}, expected an object of values by"
+            " slot"
         ) from error
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.audio import read_audio
-from edge_runtime.errors import AudioError, DataError
+from edge_runtime.errors import AudioError, DataError, one_line
 from edge_runtime.resample import resample
 from training.table import read_rows
 
@@ -55,6 +56,8 @@ class Utterance:
     """Normalized: a–z, apostrophe, single spaces."""
     columns: Mapping[str, str]
     """The row as it stands in the table."""
+    place: str = ""
+    """Table and line, for messages."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,21 @@ def read_table(path: Path, where: Sequence[tuple[str, str]] = ()) -> Table:
     """
     path = path / TABLE_FILE if path.is_dir() else path
     rows = read_rows(path, ("path", "text"), where)
-    heard = [row for row in rows if row.get(UNINTELLIGIBLE_COLUMN, "0") in ("", "0")]
-    if not heard:
-        conditions = " ".join(f"{column}={value}" for column, value in where)
-        raise DataError(f"{path}: no row with {conditions or 'intelligible speech'}")
     utterances = tuple(
-        Utterance(path.parent / row["path"], normalize_text(row["text"]), row)
-        for row in heard
+        Utterance(
+            path.parent / row.values["path"],
+            normalize_text(row.values["text"]),
+            row.values,
+            row.place,
+        )
+        for row in rows
+        if row.values.get(UNINTELLIGIBLE_COLUMN, "0") in ("", "0")
     )
+    if not utterances:
+        raise DataError(f"{path}: no row with intelligible speech")
     if not any(utterance.text for utterance in utterances):
         raise DataError(f"{path}: no text has a word, expected some in column text")
-    return Table(utterances, len(rows) - len(heard))
+    return Table(utterances, len(rows) - len(utterances))
 
 
 def normalize_text(text: str) -> str:
@@ -103,17 +110,37 @@ def normalize_text(text: str) -> str:
     return " ".join(re.sub(r"[^a-z']", " ", text).split())
 
 
-def foreign_letters(text: str) -> str:
-    """Return the letters of a text that no speech network writes, each once.
+def foreign_symbols(text: str) -> str:
+    """Return the symbols of a text that no speech network writes, each once.
 
+    They are letters and digits of other alphabets, and control characters.
     `normalize_text` leaves them out, so that what is said is another text.
 
-    >>> foreign_letters("Crème brûlée, 42!")
+    >>> foreign_symbols("Crème brûlée, 42!")
     'èûé'
     """
     text = unicodedata.normalize("NFKC", text).lower()
-    found = (c for c in text if c.isalpha() and c not in LETTERS)
-    return "".join(dict.fromkeys(found))
+    return "".join(dict.fromkeys(c for c in text if _is_foreign(c)))
+
+
+def writable(
+    utterances: Sequence[Utterance],
+) -> tuple[list[Utterance], list[Utterance]]:
+    """Return the clips whose text a speech network can write, and the others."""
+    return (
+        [u for u in utterances if not foreign_symbols(u.columns["text"])],
+        [u for u in utterances if foreign_symbols(u.columns["text"])],
+    )
+
+
+def told_foreign(left_out: Sequence[Utterance]) -> str:
+    """Return how many clips `writable` leaves out, one or more, and an example."""
+    first = left_out[0]
+    symbols = one_line(foreign_symbols(first.columns["text"]))
+    return (
+        f"{len(left_out)} clips left out, whose text has symbols other than a-z, such"
+        f" as {symbols} of {first.place or first.path}"
+    )
 
 
 def speak_number(digits: str) -> str:
@@ -133,6 +160,23 @@ def encode(text: str) -> NDArray[np.int64]:
     return np.array([_INDEX_OF[symbol] for symbol in text], np.int64)
 
 
+@contextmanager
+def named_by(place: str) -> Iterator[None]:
+    """Let an AudioError of the block begin with the table and line that name a clip."""
+    try:
+        yield
+    except AudioError as error:
+        if not place:
+            raise
+        raise AudioError(f"{place}: {error}") from error
+
+
+def read_utterance(utterance: Utterance, sample_rate_hz: int) -> NDArray[np.float32]:
+    """Return a clip as `read_clip` does; an error names table and line, too."""
+    with named_by(utterance.place):
+        return read_clip(utterance.path, sample_rate_hz)
+
+
 def read_clip(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
     """Return a clip's samples, (S,), at `sample_rate_hz`.
 
@@ -143,6 +187,13 @@ def read_clip(path: Path, sample_rate_hz: int) -> NDArray[np.float32]:
         return resample(samples, rate_hz, sample_rate_hz)
     except AudioError as error:
         raise AudioError(f"{path}: {error}") from error
+
+
+def _is_foreign(symbol: str) -> bool:
+    if symbol in LETTERS or symbol in "0123456789":
+        return False
+    is_control = unicodedata.category(symbol) == "Cc" and not symbol.isspace()
+    return symbol.isalpha() or symbol.isnumeric() or is_control
 
 
 def _words(value: int) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
 
-from edge_runtime.errors import AudioError, DataError
+from edge_runtime.errors import AudioError, DataError, SettingError
 from edge_runtime.front_end import FrontEnd
 from training import clip_store
 from training.clip_store import ClipStore
@@ -48,7 +49,7 @@ def test_clips_come_back_from_the_cache(
     """Several files, clips of any length; the second time no clip is decoded."""
     monkeypatch.setattr(clip_store, "SHARD_CLIPS", 2)
     made = ClipStore(clips, FrontEnd(), tmp_path / "cache")
-    monkeypatch.setattr(clip_store, "read_clip", None)
+    monkeypatch.setattr(clip_store, "read_utterance", None)
     found = ClipStore(clips, FrontEnd(), tmp_path / "cache")
 
     assert 3 == len(list((tmp_path / "cache" / "clips").iterdir()))
@@ -82,20 +83,51 @@ def test_a_clip_that_changed_is_decoded_again(
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path, clips: list[Utterance]) -> None:
-    """A missing clip, junk, and a damaged cache; nothing half-written is left."""
-    missing = Utterance(tmp_path / "none.wav", "one", {})
-    with pytest.raises(DataError, match=r"none\.wav: no such clip"):
+    """A missing clip, junk, with table and line; nothing half-written is left."""
+    missing = Utterance(tmp_path / "none.wav", "one", {}, "a.tsv, line 3")
+    with pytest.raises(DataError, match=r"^a\.tsv, line 3: no such file: .*none\.wav"):
         ClipStore([missing], FrontEnd(), tmp_path / "cache")
     (tmp_path / "junk.wav").write_bytes(b"junk")
-    with pytest.raises(AudioError, match=r"junk\.wav: not audio"):
-        ClipStore(
-            [*clips, Utterance(tmp_path / "junk.wav", "", {})],
-            FrontEnd(),
-            tmp_path / "cache",
-        )
-    assert not list((tmp_path / "cache").rglob("*.*"))
+    junk = Utterance(tmp_path / "junk.wav", "", {}, "a.tsv, line 4")
+    with pytest.raises(AudioError, match=r"^a\.tsv, line 4: .*junk\.wav: not audio"):
+        ClipStore([*clips, junk], FrontEnd(), tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_damaged_cache_is_told(tmp_path: Path, clips: list[Utterance]) -> None:
+    """Cut short, of another kind, or with other clips in it."""
     ClipStore(clips, FrontEnd(), tmp_path / "cache")
     (cached,) = (tmp_path / "cache" / "clips").iterdir()
-    cached.write_bytes(b"{}")
-    with pytest.raises(DataError, match="damaged; delete it, it is made again"):
-        ClipStore(clips, FrontEnd(), tmp_path / "cache")
+    whole = load_file(cached)
+    for content in (
+        b"",
+        b"{}",
+        cached.read_bytes()[:-9],
+        save({"a": np.zeros(1)}),
+        save(whole | {"samples": whole["samples"][:-1]}),
+        save(whole | {"ends": whole["ends"][:0]}),
+    ):
+        cached.write_bytes(content)
+
+        with pytest.raises(DataError, match="damaged; delete it, it is made again"):
+            ClipStore(clips, FrontEnd(), tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written_is_told_at_once(
+    tmp_path: Path, clips: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any clip is decoded."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(clip_store, "read_utterance", None)
+
+    with pytest.raises(SettingError, match=r"cannot be written.*with XDG_CACHE_HOME"):
+        ClipStore(clips, FrontEnd(), tmp_path / "file")
+
+
+def test_lengths_and_peaks_are_at_hand(tmp_path: Path, clips: list[Utterance]) -> None:
+    """Without reading the sound."""
+    store = ClipStore(clips, FrontEnd(), tmp_path / "cache")
+
+    samples = [store.samples(n) for n in range(len(store))]
+    assert [len(s) for s in samples] == store.n_samples.tolist()
+    assert np.allclose([np.abs(s).max() for s in samples], store.peaks)

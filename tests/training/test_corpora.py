@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import DataError
-from training.corpora import HELD_OUT_ONE_IN, read_corpora
+from training.corpora import CHOSEN, HELD_OUT_ONE_IN, read_corpora
 from training.speech import Utterance
 
 
@@ -89,12 +89,66 @@ def test_a_table_keeps_its_split_or_gets_one_by_speaker(tmp_path: Path) -> None:
     found = told(read_corpora(tmp_path / "split"), tmp_path / "split")
     held_out = {speaker for _, _, speaker, split in found if split == "dev"}
     assert {"speaker0"} == held_out
+    assert found == told(
+        read_corpora(tmp_path / "split" / "transcripts.tsv"), tmp_path / "split"
+    )
+
+
+def test_some_of_train_is_held_out_where_nothing_is(tmp_path: Path) -> None:
+    """By speaker; what is test stays so, and clips tell that it was chosen."""
+    rows = [f"{n}.wav\tone\ts{n}\ttrain" for n in range(HELD_OUT_ONE_IN + 1)]
+    rows += ["t.wav\tone\tt\ttest"]
+    table = "\n".join(["path\ttext\tspeaker\tsplit", *rows])
+    write(tmp_path / "transcripts.tsv", table)
+
+    found = read_corpora(tmp_path)
+
+    splits = ["dev", *["train"] * (HELD_OUT_ONE_IN - 1), "dev", "test"]
+    assert splits == [u.columns["split"] for u in found]
+    assert [True] * (HELD_OUT_ONE_IN + 1) + [False] == [
+        CHOSEN in u.columns for u in found
+    ]
+    write(tmp_path / "transcripts.tsv", table.replace("\ttest", "\tdev"))
+    assert not any(CHOSEN in u.columns for u in read_corpora(tmp_path))
+
+
+def test_a_clip_knows_its_table_and_line(tmp_path: Path) -> None:
+    """In every form: blank lines, any end of line, a byte order mark."""
+    tables = {
+        "train-a/1/2/1-2.trans.txt": "\n1-2-0 GO\n",
+        "common/train.tsv": "\ufeffclient_id\tpath\tsentence\n\ns\ta.mp3\tGo.\n",
+        "lj/metadata.csv": "\ufeffLJ1|Go.|Go.\r\nLJ2|No\u2028way.|No way.\r\n",
+        "own/transcripts.tsv": "path\ttext\ra.wav\tgo\r",
+    }
+    for name, text in tables.items():
+        write(tmp_path / name, text)
+    (tmp_path / "common" / "clips").mkdir()
+
+    found = [u.place.removeprefix(f"{tmp_path}/") for u in read_corpora(tmp_path)]
+
+    assert [
+        "common/train.tsv, line 3",
+        "lj/metadata.csv, line 1",
+        "lj/metadata.csv, line 2",
+        "own/transcripts.tsv, line 2",
+        "train-a/1/2/1-2.trans.txt, line 2",
+    ] == sorted(found)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("metadata.csv", "LJ1\n", "line 1: 1 value, expected a clip's name and its"),
+        ("metadata.csv", "LJ1\n", "line 1: found 'LJ1', expected a clip's name, its"),
+        ("metadata.csv", "\na|b|c|d\n", "line 2: found 'a|b|c|d', expected a clip's"),
+        ("metadata.csv", "", "no corpus of speech, expected transcripts.tsv"),
+        ("1/2/1-2.trans.txt", "a GO\0\n", "line 1: holds a zero byte, expected text"),
+        ("transcripts.tsv/a", "", "transcripts.tsv: is a folder, expected a table"),
+        ("metadata.csv/a", "", "is a folder, expected names and texts of clips"),
+        (
+            "transcripts.tsv",
+            "path\ttext\tsplit\na\tgo\tdev\nb\tgo\tvalid\n",
+            "line 3: split is 'valid', expected one of train dev test",
+        ),
         ("1/2/1-2.trans.txt", "1-2-0\n", "line 1: found '1-2-0', expected a clip's"),
         ("notes.md", "no corpus", "no corpus of speech, expected transcripts.tsv"),
     ],

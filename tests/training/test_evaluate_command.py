@@ -429,6 +429,23 @@ def test_speech_rows_are_picked_by_column(
     )
 
 
+def test_texts_that_no_network_writes_are_told(
+    tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With table and line, before anything is heard."""
+    table = speech / "transcripts.tsv"
+    table.write_text(table.read_text() + "spoken.wav\tä b\tdev\n")
+
+    status = call(tones, "--data", speech, "--json", *QUICK)
+
+    output = capsys.readouterr()
+    assert (0, 1) == (status, json.loads(output.out)["n_left_out"])
+    assert output.err.startswith(
+        "1 clips left out, whose text has symbols other than a-z, such as ä of"
+        f" {table}, line 4\n"
+    )
+
+
 def test_words_that_are_expected_are_asked_for(
     tones: str, speech: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -458,6 +475,17 @@ def test_intents_are_measured_by_a_grammar(
         result["n_utterances"],
         result["n_right"],
         result["accuracy"],
+    )
+    assert (
+        1
+        == measured(
+            *(capsys, tones, "--data", labels, "--grammar", speech / "go.gram"),
+            *("--where", 'slots_json={"what": "ab"}', *QUICK),
+        )["n_utterances"]
+    )
+    assert f"{labels}: no column 'split', expected one of path intent" in refused(
+        *(capsys, tones, "--data", labels, "--grammar", speech / "go.gram"),
+        *("--where", "split=dev", *QUICK),
     )
     assert f"{labels}: holds intents; name the grammar that has them" in refused(
         capsys, tones, "--data", labels, *QUICK
@@ -510,8 +538,8 @@ def test_a_bad_clip_is_found_before_the_others_are_heard(
 
     line = refused(capsys, tones, "--data", speech, *QUICK)  # one line: no progress
 
-    where = f"{speech}/transcripts.tsv, line 4: no such file: {bad}"
-    assert line.startswith(where if damage == "missing" else f"{bad}: ")
+    what = f"no such file: {bad}" if damage == "missing" else f"{bad}: "
+    assert line.startswith(f"{speech}/transcripts.tsv, line 4: {what}")
 
 
 def test_a_truncated_picture_is_found_before_the_others_are_measured(
@@ -591,7 +619,7 @@ def test_what_is_not_there_is_one_line(
     assert f"{table}: no column 'part', expected one of path split" == refused(
         capsys, blur, "--data", table, "--where", "part=dev", *QUICK
     )
-    assert f"{table}: no row with split=test" == refused(
+    assert f"{table}: no row with split=test, expected one of 'dev'" == refused(
         capsys, blur, "--data", table, "--where", "split=test", *QUICK
     )
     assert (
@@ -636,6 +664,7 @@ def test_the_default_data_are_the_published_photographs(
             " this machine; see tiedge evaluate --help",
         ),
         (["--where", "split"], "--where split: expected COLUMN=VALUE"),
+        (["--where", "=dev"], "--where =dev: expected COLUMN=VALUE"),
         (
             ["--depth", "deep"],
             "argument --depth: found 'deep', expected a number or all; see tiedge"

@@ -108,6 +108,21 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
         )
 
 
+def test_texts_that_no_network_writes_are_left_out(tmp_path: Path) -> None:
+    """They would count as errors; a table of them alone is refused."""
+    table = write_table(tmp_path, [("a", "zwölf", "dev"), ("b", "two", "test")])
+
+    found = evaluate_speech(lambda path: Reading("two", 1.0, 0.0), table)
+
+    assert (1, 1, 0.0) == (found["n_utterances"], found["n_left_out"], found["wer"])
+    with pytest.raises(DataError) as caught:
+        evaluate_speech(lambda path: Reading("", 1.0, 0.0), table, [("split", "dev")])
+    assert (
+        f"{table}: nothing to score: 1 clips left out, whose text has symbols other"
+        f" than a-z, such as ö of {table}, line 2"
+    ) == str(caught.value)
+
+
 def test_nothing_said_and_nothing_heard_is_right(tmp_path: Path) -> None:
     """An empty text against an empty transcript is no error."""
     table = write_table(tmp_path, [("a", "…", "dev"), ("b", "two", "dev")])
@@ -149,6 +164,18 @@ def test_intents_are_right_with_all_their_slots(tmp_path: Path) -> None:
     assert (1, 0.5) == (found["n_rejected"], found["rtf"])
     assert "order(drink: latte, size: large)" == found["rows"][0]["expected"]
     assert "order(drink: latte, size: small)" == found["rows"][1]["found"]
+
+
+def test_intents_are_picked_by_column(tmp_path: Path) -> None:
+    """As texts are."""
+    labels = write_labels(tmp_path, [("a", "go", "{}"), ("b", "stop", "{}")])
+
+    def read(path: Path) -> Reading:
+        return Reading("", 1.0, 0.0, [{"name": "stop", "slots": {}}])
+
+    found = evaluate_intents(read, labels, [("intent", "stop")])
+
+    assert (1, 1) == (found["n_utterances"], found["n_right"])
 
 
 def test_slots_that_are_no_object_are_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import wave
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from training.speech import (
     ALPHABET,
     STRIDE_FRAMES,
     encode,
+    foreign_symbols,
     normalize_text,
     read_clip,
     read_table,
@@ -49,6 +51,12 @@ def write_clip(path: Path, seconds: float, rate_hz: int = RATE_HZ) -> None:
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes(samples.astype("<i2").tobytes())
+
+
+def write_silence(path: Path) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+        file.writeframes(bytes(RATE_HZ))
 
 
 def write_table(folder: Path, rows: list[str], header: str = HEADER) -> Path:
@@ -155,18 +163,26 @@ def test_quotes_are_letters(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "where", "message"),
     [
-        ([], [], ": no rows"),
-        (["a.wav\ts"], [], ", line 2: expected 4 values separated by tabs"),
-        (["a.wav\ts\tx\t0\ty"], [], ", line 2: expected 4 values separated by tabs"),
+        ([], [], ": no rows, only line 1; expected a line of column names, then rows,"
+         " with tabs between values"),
+        (["", "a.wav\ts"], [], ", line 3: found 2 values, expected 4 separated by"
+         " tabs"),
+        (["a.wav\ts\tx\t0\ty"], [], ", line 2: found 5 values, expected 4 separated by"
+         " tabs"),
         (
             ["a.wav\ts\tx\t0"],
             [("split", "dev")],
             ": no column 'split', expected one of path speaker text has_unintelligible",
         ),
         (
-            ["a.wav\ts\tx\t0"],
+            ["a.wav\ts\tx\t0", "b.wav\tr\tx\t0"],
             [("speaker", "t"), ("text", "x")],
-            ": no row with speaker=t text=x",
+            ": no row with speaker=t, expected one of 's' 'r'",
+        ),
+        (
+            ["a.wav\ts\tx\t0", "b.wav\tr\ty\t0"],
+            [("speaker", "s"), ("text", "y")],
+            ": no row with speaker=s and text=y at once",
         ),
         (["a.wav\ts\tx\t1"], [], ": no row with intelligible speech"),
         (
@@ -180,7 +196,7 @@ def test_quotes_are_letters(tmp_path: Path) -> None:
             ", line 3: holds a zero byte, expected text",
         ),
     ],
-)
+)  # fmt: skip
 def test_odd_tables_are_refused(
     tmp_path: Path, rows: list[str], where: list[tuple[str, str]], message: str
 ) -> None:
@@ -199,23 +215,75 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         read_table(tmp_path)
 
     assert (
-        f"{tmp_path}/transcripts.tsv: no table can be read: No such file or directory"
-        == str(caught.value)
+        f"{tmp_path}/transcripts.tsv: cannot be read: No such file or directory;"
+        " expected a table" == str(caught.value)
     )
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_of_any_system_are_read(tmp_path: Path, end: str) -> None:
+    """With a byte order mark, blank lines, and lines counted as editors do."""
+    lines = ["path\ttext", "", "a.wav\tone\u2028two", "\t", "b.wav\tthree"]
+    path = tmp_path / "transcripts.tsv"
+    path.write_bytes(f"\ufeff{end.join(lines)}{end}".encode())
+
+    found = read_table(path).utterances
+
+    assert ["one two", "three"] == [u.text for u in found]
+    assert [f"{path}, line 3", f"{path}, line 5"] == [u.place for u in found]
+
+
 @pytest.mark.parametrize(
-    "content", ["path\ttext\na.wav\té\n".encode("latin-1"), b"x" * 200_000]
-)
-def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
-    """Text in another encoding, or no text at all, is refused."""
+    ("content", "message"),
+    [
+        ("path\ttext\na.wav\té\n".encode("latin-1"), ", line 2: byte 0xe9 is no"),
+        ("\ufeffpath\ttext\n".encode() + b"\xff", ", line 2: byte 0xff is no UTF-8"),
+        ("path\ttext\n".encode("utf-16"), ", line 1: byte 0xff is no UTF-8"),
+        (b"x" * 200_000, ": no rows, only line 1; expected a line of column names"),
+        (b"x" * 200_000 + b"\na", ": no column 'path', found " + "x" * 40 + "…"),
+        (b"", ": is empty, expected a line of column names, then rows, with tabs"),
+        (b"\n\n", ": is empty, expected a line of column names"),
+        (b"path,text\na,b\n", ": no column 'path', found path,text; expected"),
+        (b"path\ttext\ttext\n", ", line 1: column 'text' is there 2 times"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_table_is_named(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    """With the line; other encodings, no text at all, commas instead of tabs."""
     path = tmp_path / "transcripts.tsv"
     path.write_bytes(content)
 
     with pytest.raises(DataError) as caught:
         read_table(path)
 
-    assert str(caught.value).startswith(f"{path}: is no table of text, expected UTF-8")
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_a_folder_or_a_pipe_is_no_table(tmp_path: Path) -> None:
+    """A pipe would be waited for."""
+    (tmp_path / "transcripts.tsv").mkdir()
+    os.mkfifo(tmp_path / "a.tsv")
+
+    with pytest.raises(DataError, match="is a folder, expected a table"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match="is a device or a pipe, expected a table"):
+        read_table(tmp_path / "a.tsv")
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols"),
+    [
+        ("Crème brûlée", "èûé"),
+        ("one 你好", "你好"),
+        ("go \x07home", "\x07"),
+        ("٣ apples", "٣"),
+        ("It’s 42 °C… 🎉 ﬁne\tand ４", ""),
+    ],
+)
+def test_symbols_that_are_not_written_are_known(text: str, symbols: str) -> None:
+    """Marks, emoji and forms of a-z and 0-9 are none of them."""
+    assert symbols == foreign_symbols(text)
 
 
 def test_a_clip_at_too_low_a_rate_is_named(tmp_path: Path) -> None:
@@ -352,14 +420,61 @@ def test_a_step_of_training_lowers_the_loss(own_speech: Path) -> None:
 
 def test_one_clip_cannot_be_trained_on(tmp_path: Path) -> None:
     """Nothing would be left to score on."""
+    write_silence(tmp_path / "a.wav")
     folder = write_table(tmp_path, ["a.wav\ts\tone\t0"])
 
     with pytest.raises(DataError) as caught:
         DigitsTask(small_recipe(), folder)
 
-    assert f"{folder}: holds 1 clip, expected at least 2 to train on" == str(
-        caught.value
+    assert (
+        f"{folder}: holds 0 clips to learn from, expected at least 2; 1 clips left out,"
+        f" silent, such as {folder}/transcripts.tsv, line 2" == str(caught.value)
     )
+
+
+def test_clips_that_teach_nothing_are_left_out_and_told(own_speech: Path) -> None:
+    """One reason each; a table's line is the example."""
+    with wave.open(str(own_speech / "eight.wav"), "wb") as file:
+        file.setparams((8, 2, RATE_HZ, 0, "NONE", ""))
+        file.writeframes(b"\0\x20" * 8 * 4000)
+    write_clip(own_speech / "tiny.wav", 1 / RATE_HZ)
+    write_clip(own_speech / "long.wav", 31)
+    write_silence(own_speech / "silent.wav")
+    table = own_speech / "transcripts.tsv"
+    rows = ["eight.wav\ts\tone\t0", "tiny.wav\ts\ttwo\t0", "long.wav\ts\tone\t0"]
+    rows += ["silent.wav\ts\ttwo\t0", "0.wav\ts\tzwö\t0"]
+    rows += [f"1.wav\ts\t{'three ' * 20}\t0"]
+    table.write_text(table.read_text() + "\n".join(rows))
+
+    told = DigitsTask(small_recipe(), own_speech).contents()
+
+    assert (
+        "11 clips to train on; 2 own held out; 0 recordings of noise; 1 clips left out,"
+        f" whose text has symbols other than a-z, such as ö of {table}, line 18; 1"
+        f" clips left out, shorter than 0.1 s, such as {table}, line 15; 1 clips left"
+        f" out, longer than 30 s, such as {table}, line 16; 1 clips left out, silent,"
+        f" such as {table}, line 17; 1 clips left out, too short for their texts, such"
+        f" as {table}, line 19" == told
+    )
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "junk", "5 kHz"])
+def test_a_clip_that_cannot_be_read_is_told_with_its_line(
+    own_speech: Path, damage: str
+) -> None:
+    """And with its path."""
+    bad = own_speech / "3.wav"
+    bad.unlink()
+    if damage == "5 kHz":
+        write_clip(bad, 0.5, rate_hz=5000)
+    elif damage != "missing":
+        bad.write_bytes(b"" if damage == "empty" else b"junk")
+
+    with pytest.raises(AudioError) as caught:
+        DigitsTask(small_recipe(), own_speech)
+
+    place = f"{own_speech}/transcripts.tsv, line 5"
+    assert str(caught.value).startswith(f"{place}: {bad}: ")
 
 
 def test_contents_are_counted(own_speech: Path) -> None:
@@ -399,8 +514,8 @@ def test_a_word_outside_the_vocabulary_is_refused(own_speech: Path) -> None:
         DigitsTask(replace(small_recipe(), vocabulary=("one", "two")), own_speech)
 
     assert (
-        f"{own_speech}: 2.wav: 'three' is not in the vocabulary; name the words with"
-        " vocabulary=three,… or let any be written with vocabulary="
+        f"{own_speech}/transcripts.tsv, line 4: 'three' is not in the vocabulary; name"
+        " the words with vocabulary=three,… or let any be written with vocabulary="
         == str(caught.value)
     )
 

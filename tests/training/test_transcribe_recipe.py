@@ -99,10 +99,69 @@ def test_texts_that_cannot_be_written_are_left_out_and_told(
     told = task(folder).contents()
 
     assert told.endswith(
-        "; 4 clips left out, whose text has letters other than a-z, such as éèç of"
-        f" {folder / '4.wav'}"
+        "; 4 clips left out, whose text has symbols other than a-z, such as éèç of"
+        f" {table}, line 6"
     )
     assert "clips left out" not in task(corpus).contents()
+
+
+def test_clips_that_teach_nothing_are_left_out_and_told(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Silence, one sample, too much text or sound; held-out clips were chosen here."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(corpus, folder)
+    for name, n_samples in (("long", 13 * RATE_HZ), ("tiny", 1), ("silent", RATE_HZ)):
+        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+            file.writeframes((b"\0" if name == "silent" else b"a") * 2 * n_samples)
+    table = folder / "transcripts.tsv"
+    rows = ["tiny.wav\ts1\ta", "long.wav\ts1\ta", "silent.wav\ts1\ta"]
+    rows += [f"1.wav\ts1\t{'three ' * 20}"]
+    table.write_text(table.read_text() + "\n".join(rows))
+
+    told = task(folder).contents()
+
+    assert told.startswith("22 clips, 0.0 hours, to train on; 2 own held out;")
+    assert told.endswith(
+        "; own has no split dev: one speaker in 20, or one clip, is held out"
+        f"; 1 clips left out, shorter than 0.1 s, such as {table}, line 26"
+        f"; 1 clips left out, longer than 12 s, such as {table}, line 27"
+        f"; 1 clips left out, silent, such as {table}, line 28"
+        f"; 1 clips left out, too short for their texts, such as {table}, line 29"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("s1\t", "s1\té", None),
+        (
+            "\ttrain",
+            "\ttest",
+            "no clip of split train, found 24 of test; expected clips",
+        ),
+        ("\ttrain", "\tdev", "no clip of split train, found 24 of dev; expected clips"),
+        ("a\ttrain", "a\tvalid", "line 7: split is 'valid', expected one of train dev"),
+    ],
+)
+def test_splits_that_cannot_be_used_are_told(
+    corpus: Path, tmp_path: Path, old: str, new: str, message: str | None
+) -> None:
+    """Test rows are not trained on; a table without dev gets some."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(corpus, folder)
+    table = folder / "transcripts.tsv"
+    names, *rows = table.read_text().splitlines()
+    rows = [f"{row}\ttrain" for row in rows]
+    text = "\n".join([f"{names}\tsplit", *rows])
+    table.write_text(text.replace(old, new))
+
+    if message is None:
+        assert "; own has no split dev" in task(folder).contents()
+        return
+    with pytest.raises(DataError, match=message):
+        task(folder)
 
 
 def test_a_run_that_resumes_is_the_one_that_was_not_stopped(
@@ -223,6 +282,8 @@ def test_layers_of_their_own_are_to_compare_with(corpus: Path, tmp_path: Path) -
         (["chunk_frames=10"], "chunk_frames=10: expected a multiple of 3"),
         (["chunk_frames=33"], "chunk_frames=33: expected 3 to 30"),
         (["hidden=0"], "hidden=0: expected 1 to 8192"),
+        (["batch=0"], "batch=0: expected 1 to 100000"),
+        (["longest_s=nan"], "longest_s=nan: expected 0.5 to 60"),
         (["distorted=2"], "distorted=2.0: expected 0 to 1"),
     ],
 )

@@ -30,6 +30,7 @@ from training.evaluation_speech import (
     evaluate_intents,
     evaluate_speech,
     labels_of,
+    scored_clips,
 )
 from training.exposure import KINDS
 from training.opencv import opencv_threads
@@ -43,7 +44,7 @@ from training.problems import (
     Styling,
 )
 from training.scaling import SCALE
-from training.speech import TABLE_FILE, read_clip, read_table
+from training.speech import named_by, read_clip, told_foreign
 from training.subject import Choice, Subject, open_subject
 from training.table import TABLE_ENDING, check_files, read_rows
 
@@ -308,8 +309,9 @@ def _speech(
             f"{labels}: holds intents; name the grammar that has them with --grammar"
         )
     paths = _clips(data, labels, where)
-    for clip in paths:  # a bad one is found before the others are heard
-        read_clip(clip, LOWEST_RATE_HZ)
+    for place, clip in paths:  # a bad one is found before the others are heard
+        with named_by(place):
+            read_clip(clip, LOWEST_RATE_HZ)
 
     def measured(name: str, reads: Reader) -> dict[str, Any]:
         with Progress(len(paths)) as progress:
@@ -320,7 +322,7 @@ def _speech(
                 return reading
 
             if labels is not None:
-                return evaluate_intents(told, labels)
+                return evaluate_intents(told, labels, where)
             return evaluate_speech(told, data, where)
 
     found = {
@@ -339,16 +341,18 @@ def _speech(
 
 def _clips(
     data: Path, labels: Path | None, where: Sequence[tuple[str, str]]
-) -> list[Path]:
-    """Return the recordings of a table; raises DataError for one that is not there."""
+) -> list[tuple[str, Path]]:
+    """Return places and paths of clips; raises DataError for one that is not there."""
     if labels is not None:
         rows = read_rows(labels, INTENT_COLUMNS, where)
-        check_files(labels, rows)
-        return [labels.parent / row["path"] for row in rows]
-    utterances = read_table(data, where).utterances
-    table = data / TABLE_FILE if data.is_dir() else data
-    check_files(table, (utterance.columns for utterance in utterances))
-    return [utterance.path for utterance in utterances]
+        files = [(row.place, labels.parent / row.values["path"]) for row in rows]
+    else:
+        scored = scored_clips(data, where)
+        files = [(utterance.place, utterance.path) for utterance in scored.utterances]
+        if scored.foreign:
+            _say(told_foreign(scored.foreign))
+    check_files(files)
+    return files
 
 
 def list_clean(data: Path, where: Sequence[tuple[str, str]]) -> list[Path]:
@@ -365,11 +369,9 @@ def list_clean(data: Path, where: Sequence[tuple[str, str]]) -> list[Path]:
             )
         return _listed(data)
     rows = read_rows(data, ("path",), where)
-    if not rows:
-        asked = " ".join(f"{column}={value}" for column, value in where)
-        raise DataError(f"{data}: no row with {asked}")
-    check_files(data, rows)
-    return [data.parent / row["path"] for row in rows]
+    files = [(row.place, data.parent / row.values["path"]) for row in rows]
+    check_files(files)
+    return [path for _, path in files]
 
 
 def _listed(data: Path) -> list[Path]:

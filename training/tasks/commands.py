@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from edge_runtime.cache import cache_folder
 from training.corpora import read_corpora
 from training.recipes.commands import CommandsRecipe
 from training.sentences import Sentences, read_source
 from training.speech import Utterance
 from training.synthetic_corpus import make_corpus
-from training.synthetic_speech import cache_folder
 from training.tasks.transcribe import TranscribeTask
 
 

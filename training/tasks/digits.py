@@ -19,6 +19,7 @@ from edge_runtime.front_end import MILLISECONDS_PER_SECOND
 from edge_runtime.transcriber import FLUSH_MS
 from training.accents import SPELLINGS
 from training.data import data_folder
+from training.learnable import LeftOut, why_not
 from training.metrics import word_errors
 from training.noises import read_noises
 from training.recipes.digits import DIGITS, DigitsRecipe
@@ -37,8 +38,10 @@ from training.speech import (
     STRIDE_FRAMES,
     Utterance,
     encode,
-    read_clip,
     read_table,
+    read_utterance,
+    told_foreign,
+    writable,
 )
 from training.synthetic_speech import (
     VARIANTS,
@@ -58,6 +61,8 @@ LONGEST_OTHER_S = 4.0
 HELD_OUT_VARIANTS = VARIANTS[::8]
 """Synthetic voices that are scored on, never trained on."""
 N_SYNTHETIC_HELD_OUT = 240
+LONGEST_OWN_S = 30.0
+"""Of a user's own clips; longer ones are left out."""
 HELD_OUT_ONE_IN = 10
 """Of a user's own table, every tenth clip is held out for validation."""
 
@@ -112,6 +117,7 @@ class DigitsTask(Task):
         self._strings: list[Group] = []
         self._other: list[Group] = []
         self._heard: list[str] = []
+        self._remarks: list[str] = []
         rate_hz = self.front_end.sample_rate_hz
         if data is None:
             self._add_ready_made()
@@ -127,6 +133,7 @@ class DigitsTask(Task):
             f"{', '.join(self._heard)} to train on;"
             f" {', '.join(f'{n} {name}' for name, n in held_out.items())} held out;"
             f" {len(self._noises)} recordings of noise"
+            + "".join(f"; {remark}" for remark in self._remarks)
         )
 
     def network(self) -> nn.Module:
@@ -205,10 +212,17 @@ class DigitsTask(Task):
             self._add_synthetic(*synthetic)
 
     def _add_own(self, data: Path) -> None:
-        utterances = read_table(data).utterances
+        utterances, foreign = writable(read_table(data).utterances)
+        if foreign:
+            self._remarks.append(told_foreign(foreign))
+        utterances = self._learnable(utterances)
         if len(utterances) < 2:
-            raise DataError(f"{data}: holds 1 clip, expected at least 2 to train on")
-        _check_words(data, utterances, self.recipe.vocabulary)
+            remarks = "".join(f"; {remark}" for remark in self._remarks)
+            raise DataError(
+                f"{data}: holds {len(utterances)} clips to learn from, expected at"
+                f" least 2{remarks}"
+            )
+        _check_words(utterances, self.recipe.vocabulary)
         if self.recipe.hold_out:
             heard, scored = _apart(utterances, self.recipe.hold_out)
         else:
@@ -219,6 +233,22 @@ class DigitsTask(Task):
         self._strings.append(Group(1.0, speakers))
         self._heard.append(f"{len(heard)} clips")
         self._add_held_out("own", scored)
+
+    def _learnable(self, utterances: Sequence[Utterance]) -> list[Utterance]:
+        """Return the clips that can be learnt from; the others are remarked on."""
+        kept, left_out = [], LeftOut()
+        for utterance in utterances:
+            samples = read_utterance(utterance, self.front_end.sample_rate_hz)
+            n_frames = self.front_end.n_frames(len(self._flushed(samples)))
+            clip = (len(samples), float(np.abs(samples).max()), n_frames)
+            symbols = encode(utterance.text)
+            reason = why_not(clip, symbols, self.front_end, LONGEST_OWN_S)
+            if reason is None:
+                kept.append(utterance)
+            else:
+                left_out.add(reason, utterance)
+        self._remarks += left_out.told()
+        return kept
 
     def _add_other(self, utterances: Sequence[Utterance]) -> None:
         longest = int(LONGEST_OTHER_S * self.front_end.sample_rate_hz * OVERSAMPLING)
@@ -232,7 +262,7 @@ class DigitsTask(Task):
         rate_hz = self.front_end.sample_rate_hz
         speakers: dict[str, list[Clip]] = defaultdict(list)
         for utterance in utterances:
-            samples = oversample(read_clip(utterance.path, rate_hz), rate_hz)
+            samples = oversample(read_utterance(utterance, rate_hz), rate_hz)
             speaker = utterance.columns.get("speaker", "")
             speakers[speaker].append(Clip(samples, utterance.text))
         return list(speakers.values())
@@ -279,7 +309,7 @@ class DigitsTask(Task):
 
     def _add_held_out(self, name: str, utterances: Sequence[Utterance]) -> None:
         for utterance in utterances:
-            samples = read_clip(utterance.path, self.front_end.sample_rate_hz)
+            samples = read_utterance(utterance, self.front_end.sample_rate_hz)
             self._held_out.append((name, self._clean_features(samples), utterance.text))
 
     def _clean_features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -362,17 +392,15 @@ def _apart(
     return heard, scored
 
 
-def _check_words(
-    data: Path, utterances: Sequence[Utterance], vocabulary: Sequence[str]
-) -> None:
+def _check_words(utterances: Sequence[Utterance], vocabulary: Sequence[str]) -> None:
     """Raise DataError for a word that the network could never write."""
     for utterance in utterances:
         for word in utterance.text.split():
             if vocabulary and word not in vocabulary:
                 raise DataError(
-                    f"{data}: {utterance.columns['path']}: {word!r} is not in the"
-                    f" vocabulary; name the words with vocabulary={word},… or let any"
-                    " be written with vocabulary="
+                    f"{utterance.place}: {word!r} is not in the vocabulary; name the"
+                    f" words with vocabulary={word},… or let any be written with"
+                    " vocabulary="
                 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_runtime.cache import cache_folder
 from edge_runtime.ctc import greedy_text
 from edge_runtime.errors import DataError
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND
 from edge_runtime.transcriber import FLUSH_MS
 from training.clip_store import ClipStore
-from training.corpora import DEV, TRAIN, read_corpora
+from training.corpora import CHOSEN, DEV, HELD_OUT_ONE_IN, TRAIN, read_corpora
 from training.data import data_folder
+from training.learnable import LeftOut, ctc_length, why_not
 from training.metrics import letter_errors, word_errors
 from training.noises import read_noises
 from training.phones import encode_phones, pronounce
@@ -38,10 +40,10 @@ from training.speech import (
     STRIDE_FRAMES,
     Utterance,
     encode,
-    foreign_letters,
+    told_foreign,
+    writable,
 )
 from training.synthetic_corpus import make_corpus
-from training.synthetic_speech import cache_folder
 from training.task import Task
 from training.transcriber import KERNELS
 
@@ -80,20 +82,14 @@ class TranscribeTask(Task):
                 corpora["synthetic"] = self._synthetic()
         else:
             corpora = {"own": read_corpora(data)}
-            noise = data / "noise"
+            noise = (data if data.is_dir() else data.parent) / "noise"
         corpora |= self.more_corpora()
         self._noises = read_noises(noise, self.front_end.sample_rate_hz)
-        self._left_out = [
-            u for c in corpora.values() for u in c if foreign_letters(u.columns["text"])
-        ]
-        corpora = {
-            name: [u for u in c if not foreign_letters(u.columns["text"])]
-            for name, c in corpora.items()
-        }
+        self._remarks: list[str] = []
+        where = data or data_folder()
+        corpora = self._writable(corpora, where)
         heard = [u for c in corpora.values() for u in c if u.columns["split"] == TRAIN]
-        if not heard:
-            raise DataError(f"{data}: no clip of split {TRAIN}")
-        self._keep(ClipStore(heard, self.front_end), heard)
+        self._keep(ClipStore(heard, self.front_end), heard, where)
         self._held_out: list[tuple[str, Utterance, NDArray[np.float32]]] = []
         for name, corpus in corpora.items():
             unheard = [u for u in corpus if u.columns["split"] == DEV]
@@ -105,6 +101,33 @@ class TranscribeTask(Task):
             ]
         self._held_out.sort(key=lambda clip: len(clip[2]))
 
+    def _writable(
+        self, corpora: Mapping[str, Sequence[Utterance]], where: Path
+    ) -> dict[str, list[Utterance]]:
+        """Return the clips whose text can be written; some are train and some dev."""
+        kept: dict[str, list[Utterance]] = {}
+        foreign: list[Utterance] = []
+        for name, corpus in corpora.items():
+            kept[name], left_out = writable(corpus)
+            foreign += left_out
+            if any(u.columns.get(CHOSEN) and u.columns["split"] == DEV for u in corpus):
+                self._remarks.append(
+                    f"{name} has no split {DEV}: one speaker in {HELD_OUT_ONE_IN}, or"
+                    " one clip, is held out"
+                )
+        if foreign:
+            self._remarks.append(told_foreign(foreign))
+        n_of = Counter(u.columns["split"] for c in kept.values() for u in c)
+        for split in (TRAIN, DEV):
+            if not n_of[split]:
+                found = ", ".join(f"{n} of {name}" for name, n in n_of.items() if n)
+                raise DataError(
+                    f"{where}: no clip of split {split}, found {found or 'none'};"
+                    " expected clips to train on, and others to score on"
+                    + "".join(f"; {remark}" for remark in self._remarks)
+                )
+        return kept
+
     def more_corpora(self) -> dict[str, list[Utterance]]:
         """Return what is heard beside, by name; nothing here."""
         return {}
@@ -115,22 +138,32 @@ class TranscribeTask(Task):
         make_corpus(folder, n_clips, seed=0)
         return read_corpora(folder)
 
-    def _keep(self, store: ClipStore, heard: Sequence[Utterance]) -> None:
+    def _keep(self, store: ClipStore, heard: Sequence[Utterance], where: Path) -> None:
         """Keep the clips that can be learnt from."""
         self._store = store
-        frames_per_s = MILLISECONDS_PER_SECOND / self.front_end.hop_ms
-        longest = self.recipe.longest_s * frames_per_s
         symbols = [encode(utterance.text) for utterance in heard]
-        self._numbers = [
-            number
-            for number, n_frames in enumerate(store.n_frames.tolist())
-            if n_frames <= longest
-            and n_frames // STRIDE_FRAMES >= ctc_length(symbols[number])
-        ]
+        clips = zip(
+            store.n_samples.tolist(),
+            store.peaks.tolist(),
+            store.n_frames.tolist(),
+            strict=True,
+        )
+        self._numbers = []
+        left_out = LeftOut()
+        for number, clip in enumerate(clips):
+            reason = why_not(
+                clip, symbols[number], self.front_end, self.recipe.longest_s
+            )
+            if reason is None:
+                self._numbers.append(number)
+            else:
+                left_out.add(reason, heard[number])
+        self._remarks += left_out.told()
         if len(self._numbers) < self.recipe.batch:
             raise DataError(
-                f"{len(self._numbers)} clips to train on, expected at least a batch of"
-                f" {self.recipe.batch}; lower batch= or raise longest_s="
+                f"{where}: {len(self._numbers)} clips to train on, expected at least a"
+                f" batch of {self.recipe.batch}; lower batch= or raise longest_s="
+                + "".join(f"; {remark}" for remark in self._remarks)
             )
         self._symbols = symbols
         self._phones: list[NDArray[np.int64]] = []
@@ -144,18 +177,11 @@ class TranscribeTask(Task):
             self._store.n_frames[self._numbers].sum() * self.front_end.hop_ms / 3.6e6
         )
         held_out = Counter(name for name, _, _ in self._held_out)
-        left_out = ""
-        if self._left_out:
-            first = self._left_out[0]
-            left_out = (
-                f"; {len(self._left_out)} clips left out, whose text has letters other"
-                f" than a-z, such as {foreign_letters(first.columns['text'])} of"
-                f" {first.path}"
-            )
         return (
             f"{len(self._numbers)} clips, {hours:.1f} hours, to train on;"
             f" {', '.join(f'{n} {name}' for name, n in held_out.items())} held out;"
-            f" {len(self._noises)} recordings of noise{left_out}"
+            f" {len(self._noises)} recordings of noise"
+            + "".join(f"; {remark}" for remark in self._remarks)
         )
 
     def network(self) -> nn.Module:
@@ -251,11 +277,6 @@ class TranscribeTask(Task):
             features = self._store.features(number)  # too fast for its letters
             n_whole = len(features)
         return features[:n_whole], number
-
-
-def ctc_length(symbols: NDArray[np.int64]) -> int:
-    """Return the fewest steps in which CTC can write symbols, (U,)."""
-    return len(symbols) + int(np.count_nonzero(symbols[1:] == symbols[:-1]))
 
 
 def _padded(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
