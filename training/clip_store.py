@@ -23,8 +23,9 @@ from training.table import check_files
 
 SHARD_CLIPS = 512
 """Clips in one file; an interrupted run loses at most so many."""
-_VERSION = 2
-_TENSORS = {"samples": 1, "features": 2, "ends": 2, "peaks": 1}
+QUIET_DB = 35.0
+_VERSION = 3
+_TENSORS = {"samples": 1, "features": 2, "ends": 2, "peaks": 1, "spoken": 2}
 """What a file holds, and its dimensions."""
 
 
@@ -62,6 +63,8 @@ class ClipStore:
         self._ends = np.concatenate(ends)  # (N, 2), in samples and frames
         self.peaks = np.concatenate([s.get_tensor("peaks") for s in self._shards])
         """Of each clip, (N,), in ±1."""
+        self.spoken = np.concatenate([s.get_tensor("spoken") for s in self._shards])
+        """First frame of each clip's speech, and the one behind its last, (N, 2)."""
         self._starts = np.concatenate([np.vstack([[0, 0], e[:-1]]) for e in ends])
 
     def __len__(self) -> int:
@@ -112,7 +115,22 @@ class ClipStore:
             "features": np.concatenate(blocks),
             "ends": np.cumsum(lengths, axis=0, dtype=np.int64),
             "peaks": np.array([np.abs(c / PCM_PEAK).max() for c in clips]),
+            "spoken": np.array([spoken_frames(c, front_end) for c in clips], np.int64),
         }
+
+
+def spoken_frames(clip: NDArray[np.int16], front_end: FrontEnd) -> tuple[int, int]:
+    """Return the first frame of a clip's speech, (S,), and the one behind its last.
+
+    Speech is what is less than QUIET_DB below the loudest frame.
+    """
+    hop = front_end.hop_samples
+    n_frames = max(1, len(clip) // hop)
+    sound = np.zeros(n_frames * hop)
+    sound[: len(clip)] = clip[: len(sound)]
+    power = np.square(sound).reshape(n_frames, hop).mean(axis=1)
+    loud = np.flatnonzero(power >= power.max() * 10.0 ** (-QUIET_DB / 10.0))
+    return int(loud[0]), int(loud[-1]) + 1
 
 
 def _key(utterances: Sequence[Utterance], front_end: FrontEnd) -> str:

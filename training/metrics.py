@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def edit_distance(expected: Sequence[str], found: Sequence[str]) -> int:
+def edit_distance(expected: Sequence[object], found: Sequence[object]) -> int:
     """Return the fewest insertions, deletions and replacements between two sequences.
 
     >>> edit_distance("kitten", "sitting")

@@ -88,6 +88,13 @@ def _is_phones(value: object) -> bool:
     return isinstance(value, list) and all(phone in PHONES[2:] for phone in value)
 
 
+def greedy_phones(logits: NDArray[np.float32]) -> list[int]:
+    """Return the place among PHONES of each phone that logits, (T, P), say."""
+    best = logits.argmax(axis=1)
+    changed = np.flatnonzero(np.diff(best, prepend=0))
+    return [place for place in best[changed].tolist() if place]
+
+
 def _ask(words: Sequence[str]) -> list[list[str]]:
     done = subprocess.run(
         [ESPEAK, "-q", "--ipa=1", "--sep=_", "-v", "en-us"],

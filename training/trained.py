@@ -21,7 +21,6 @@ from training.recipes.repeated import RepeatedRecipe
 from training.recipes.transcribe import TranscribeRecipe
 from training.record import read_record
 from training.repeated import RepeatedNetwork
-from training.taught_transcriber import TaughtTranscriber
 from training.texts import read_words
 from training.transcriber import TranscriberNetwork
 
@@ -90,8 +89,6 @@ def open_checkpoint(folder: Path) -> Trained:
         trained = TrainedTranscriber(recipe, recipe.network())
     load_into(trained.network, read_weights(folder), folder)
     trained.network.eval()
-    if isinstance(trained.network, TaughtTranscriber):
-        trained.network.settle()
     return trained
 
 

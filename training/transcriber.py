@@ -60,7 +60,11 @@ class TranscriberNetwork(nn.Module):
         h = F.relu(self.subsample(stack(features, past, STRIDE_FRAMES)))
         h = self.dropout(h)
         h = h + F.relu(self.context(stack(h, CONTEXT_STEPS - 1, 1)))
-        return self.output(self.dropout(self.gru(self.dropout(h))))
+        return self.output(self.dropout(self.recur(self.dropout(h))))
+
+    def recur(self, y: Tensor) -> Tensor:
+        """Return the stream, (B, T, H), behind the last layer."""
+        return self.gru(y)
 
 
 class TranscriberStep(nn.Module):

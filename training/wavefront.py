@@ -16,19 +16,17 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def wavefront(
-    y: Tensor, cell: nn.GRU, scale: Tensor, bias: Tensor, middle: int
-) -> tuple[Tensor, Tensor]:
-    """Return the streams, (B, T, H), behind layer `middle` and behind the last one.
+def wavefront(y: Tensor, cell: nn.GRU, scale: Tensor, bias: Tensor) -> Tensor:
+    """Return the stream, (B, T, H), behind the last layer.
 
     It computes, for y of (B, T, H) and scale and bias of (L, H), what `SharedGRU` does:
     `y = y + (GRU(y) * scale[l] + bias[l])` for each layer l, from states of zero.
     """
     input_map, state_map, input_bias, state_bias = cell.all_weights[0]
-    found: tuple[Tensor, Tensor] = _Wavefront.apply(
-        y, input_map, state_map, input_bias, state_bias, scale, bias, middle
+    last: Tensor = _Wavefront.apply(
+        y, input_map, state_map, input_bias, state_bias, scale, bias
     )
-    return found
+    return last
 
 
 class _Wavefront(torch.autograd.Function):
@@ -44,8 +42,7 @@ class _Wavefront(torch.autograd.Function):
         state_bias: Tensor,
         scale: Tensor,
         bias: Tensor,
-        middle: int,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         n_layers, (n_batch, n_steps, hidden) = len(scale), y.shape
         n_waves = n_steps + n_layers - 1
         shape = (n_layers, n_batch, hidden)
@@ -77,18 +74,11 @@ class _Wavefront(torch.autograd.Function):
         ctx.save_for_backward(
             inputs, states, gates, from_states, input_map, state_map, scale
         )
-        ctx.middle = middle
-        streams = [
-            outs[layer : layer + n_steps, layer].transpose(0, 1).contiguous()
-            for layer in (middle, n_layers - 1)
-        ]
-        return streams[0], streams[1]
+        return outs[n_layers - 1 :, n_layers - 1].transpose(0, 1).contiguous()
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, to_middle: Tensor, to_last: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, to_last: Tensor) -> tuple[Tensor, ...]:
         inputs, states, gates, from_states, input_map, state_map, scale = (
             ctx.saved_tensors
         )
@@ -97,9 +87,6 @@ class _Wavefront(torch.autograd.Function):
         # Gradients of what leaves the layers; filled from above while waves go back.
         to_outs = torch.zeros_like(from_states)
         to_outs[n_layers - 1 :, n_layers - 1] = to_last.transpose(0, 1)
-        to_outs[ctx.middle : ctx.middle + n_steps, ctx.middle] += to_middle.transpose(
-            0, 1
-        )
         to_gates = torch.zeros_like(gates)
         to_news = torch.zeros_like(from_states)  # of the part that comes of a state
         to_state = torch.zeros_like(from_states[0])
@@ -141,7 +128,6 @@ class _Wavefront(torch.autograd.Function):
             recurrent.sum(dim=0),
             (to_outs * states[1:]).sum(dim=(0, 2)),
             to_outs.sum(dim=(0, 2)),
-            None,
         )
 
 

@@ -2,25 +2,21 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from training.wavefront import wavefront
 
 
-def layer_by_layer(y, cell, scale, bias, middle):
-    streams = []
+def layer_by_layer(y: Tensor, cell: nn.GRU, scale: Tensor, bias: Tensor) -> Tensor:
     for factor, shift in zip(scale, bias, strict=True):
         out, _ = cell(y)
         y = y + (out * factor + shift)
-        streams.append(y)
-    return streams[middle], streams[-1]
+    return y
 
 
-@pytest.mark.parametrize(
-    ("n_layers", "n_steps", "middle"), [(4, 9, 1), (1, 5, 0), (5, 3, 4), (3, 1, 0)]
-)
+@pytest.mark.parametrize(("n_layers", "n_steps"), [(4, 9), (1, 5), (5, 3), (3, 1)])
 def test_streams_and_gradients_are_those_of_layer_after_layer(
-    n_layers: int, n_steps: int, middle: int
+    n_layers: int, n_steps: int
 ) -> None:
     torch.manual_seed(0)
     hidden = 7
@@ -31,8 +27,8 @@ def test_streams_and_gradients_are_those_of_layer_after_layer(
     weights = [y, scale, bias, *cell.parameters()]
     found = []
     for run in (layer_by_layer, wavefront):
-        heard, last = run(y, cell, scale, bias, middle)
-        loss = (heard.sin() + (last * torch.arange(hidden)).cos()).sum()
-        found.append([heard, last, *torch.autograd.grad(loss, weights)])
+        last = run(y, cell, scale, bias)
+        loss = (last * torch.arange(hidden)).cos().sum()
+        found.append([last, *torch.autograd.grad(loss, weights)])
     for expected, got in zip(*found, strict=True):
         torch.testing.assert_close(got, expected)

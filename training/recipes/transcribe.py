@@ -38,9 +38,9 @@ class TranscribeRecipe(Recipe):
     """Part of the units that each training step leaves out."""
     chunk_frames: int = 12
     """Frames of 10 ms per step of the exported network; a multiple of 3."""
-    phones: float = 0.3
-    """Weight of a second loss, on the phones that espeak-ng says a text has, in the
-    middle of the layers; 0 for none."""
+    phones: float = 2.0
+    """Weight of the loss on the phones that espeak-ng says a text has, beside that on
+    letters; 0 for letters alone."""
     synthetic: int = 6000
     """Clips made by espeak-ng, flite and festival; 0 for recordings alone."""
     distorted: float = 0.25
@@ -91,10 +91,9 @@ class TranscribeRecipe(Recipe):
             self.front_end.n_mels,
             self.hidden,
             self.layers,
-            len(ALPHABET),
+            len(ALPHABET) + (len(PHONES) if self.phones else 0),
             self.dropout,
             shared=self.shared,
-            n_phones=len(PHONES) if self.phones else 0,
         )
         if self.muon_rate:
             enlarge(network)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,9 +22,9 @@ from training.clip_store import ClipStore
 from training.corpora import CHOSEN, DEV, HELD_OUT_ONE_IN, TRAIN, read_corpora
 from training.data import data_folder
 from training.learnable import LeftOut, ctc_length, why_not
-from training.metrics import letter_errors, word_errors
+from training.metrics import edit_distance, letter_errors, word_errors
 from training.noises import read_noises
-from training.phones import encode_phones, pronounce
+from training.phones import encode_phones, greedy_phones, pronounce
 from training.recipes.transcribe import TranscribeRecipe
 from training.sound_augmentation import (
     WARPS,
@@ -49,8 +49,9 @@ from training.transcriber import KERNELS
 
 HUMAN = ("speechocean762", "wuw-corpus-ii")
 """Recordings that are trained on, out of the folder `speech` of the data."""
-LONGEST_START_S = 0.3
-"""Silence before the first word, at most."""
+MARGIN_S = (0.05, 0.4)
+"""Of what a clip has before its first word and behind its last; the rest is cut off.
+A third of the recordings' time is silence."""
 JITTER = 0.15
 """How far clips may be out of order by length: little of a batch is padding."""
 
@@ -88,6 +89,11 @@ class TranscribeTask(Task):
         self._remarks: list[str] = []
         where = data or data_folder()
         corpora = self._writable(corpora, where)
+        self._said: dict[str, tuple[str, ...]] = {}
+        if recipe.phones:
+            self.score = "phone_accuracy"
+            texts = [u.text for corpus in corpora.values() for u in corpus]
+            self._said = pronounce(sorted({w for text in texts for w in text.split()}))
         heard = [u for c in corpora.values() for u in c if u.columns["split"] == TRAIN]
         self._keep(ClipStore(heard, self.front_end), heard, where)
         self._held_out: list[tuple[str, Utterance, NDArray[np.float32]]] = []
@@ -168,8 +174,7 @@ class TranscribeTask(Task):
         self._symbols = symbols
         self._phones: list[NDArray[np.int64]] = []
         if self.recipe.phones:
-            said = pronounce(sorted({w for u in heard for w in u.text.split()}))
-            self._phones = [encode_phones(u.text, said) for u in heard]
+            self._phones = [encode_phones(u.text, self._said) for u in heard]
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def contents(self) -> str:
@@ -207,42 +212,54 @@ class TranscribeTask(Task):
         """Return the CTC loss per symbol, in float32, and per phone, weighted."""
         n_steps = batch["n_frames"] // STRIDE_FRAMES
         found = network(batch["features"])
-        if not self.recipe.phones:
-            return _ctc(found, n_steps, batch, "symbols")
-        logits, heard = found
-        phones = _ctc(heard, n_steps, batch, "phones")
-        return _ctc(logits, n_steps, batch, "symbols") + self.recipe.phones * phones
+        loss = _ctc(found[..., : len(ALPHABET)], n_steps, batch, "symbols")
+        if self.recipe.phones:
+            phones = _ctc(found[..., len(ALPHABET) :], n_steps, batch, "phones")
+            loss = loss + self.recipe.phones * phones
+        return loss
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return letter accuracy over held-out clips, and each set's error rates."""
-        n_letters: Counter[str] = Counter()
-        n_wrong: Counter[str] = Counter()
-        n_words: Counter[str] = Counter()
-        n_errors: Counter[str] = Counter()
+        """Return letters and phones right of held-out clips, and each set's errors."""
+        total: dict[str, Counter[str]] = defaultdict(Counter)
+        wrong: dict[str, Counter[str]] = defaultdict(Counter)
         for first in range(0, len(self._held_out), self.recipe.batch):
             some = self._held_out[first : first + self.recipe.batch]
             # The network looks back only: what is padded behind a clip changes nothing.
             features = _padded([features for _, _, features in some])
             logits = network(torch.from_numpy(features)).numpy()
             for (name, utterance, kept), row in zip(some, logits, strict=True):
-                found = greedy_text(row[: len(kept) // STRIDE_FRAMES], ALPHABET, BLANK)
-                n_letters[name] += len(utterance.text)
-                n_wrong[name] += letter_errors(utterance.text, found)
-                n_words[name] += len(utterance.text.split())
-                n_errors[name] += word_errors(utterance.text, found)
-        return (
-            {"letter_accuracy": 1.0 - n_wrong.total() / max(1, n_letters.total())}
-            | {f"cer_{name}": n_wrong[name] / n for name, n in n_letters.items()}
-            | {f"wer_{name}": n_errors[name] / n for name, n in n_words.items()}
-        )
+                heard = row[: len(kept) // STRIDE_FRAMES]
+                text = utterance.text
+                found = greedy_text(heard[:, : len(ALPHABET)], ALPHABET, BLANK)
+                total["cer"][name] += len(text)
+                wrong["cer"][name] += letter_errors(text, found)
+                total["wer"][name] += len(text.split())
+                wrong["wer"][name] += word_errors(text, found)
+                if self.recipe.phones:
+                    said = encode_phones(text, self._said)
+                    phones = greedy_phones(heard[:, len(ALPHABET) :])
+                    total["per"][name] += len(said)
+                    wrong["per"][name] += edit_distance(said.tolist(), phones)
+        right = {
+            accuracy: 1.0 - wrong[kind].total() / max(1, total[kind].total())
+            for accuracy, kind in (
+                ("letter_accuracy", "cer"),
+                ("phone_accuracy", "per"),
+            )
+            if kind in total
+        }
+        return right | {
+            f"{kind}_{name}": wrong[kind][name] / max(1, n)
+            for kind in total
+            for name, n in total[kind].items()
+        }
 
     def _draw_order(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return an epoch's batches: clips of like length, each clip at most once."""
         rng = np.random.default_rng((self.recipe.seed, epoch))
         numbers = np.array(self._numbers)
-        lengths = self._store.n_frames[numbers] * rng.uniform(
-            1 - JITTER, 1 + JITTER, len(numbers)
-        )
+        first, end = self._store.spoken[numbers].T
+        lengths = (end - first) * rng.uniform(1 - JITTER, 1 + JITTER, len(numbers))
         ordered = numbers[np.argsort(lengths)]
         n_steps, batch = len(numbers) // self.recipe.batch, self.recipe.batch
         first = int(rng.integers(len(numbers) - n_steps * batch + 1))
@@ -256,17 +273,25 @@ class TranscribeTask(Task):
         """Return features, (T, M), T a multiple of the stride, and which clip it is."""
         rng = np.random.default_rng((self.recipe.seed, step, index))
         rate_hz = self.front_end.sample_rate_hz
+        hop = self.front_end.hop_samples
+        n_flush = FLUSH_MS * rate_hz // MILLISECONDS_PER_SECOND
+        before, behind = (rng.uniform(*MARGIN_S, 2) * rate_hz / hop).astype(int)
+        first = max(0, self._store.spoken[number, 0] - before)
+        end = self._store.spoken[number, 1] + behind
         kind = rng.random()
         if kind < self.recipe.distorted:
-            n_flush = FLUSH_MS * rate_hz // MILLISECONDS_PER_SECOND
-            n_before = int(rng.uniform(0, LONGEST_START_S) * rate_hz)
-            sound = np.pad(self._store.samples(number), (n_before, n_flush))
+            sound = self._store.samples(number)[first * hop : end * hop]
+            sound = np.pad(sound, (0, n_flush))
             noisy = add_noise(sound, self._noises, self._augmentation, rng)
             features = distorted_features(
                 noisy, self.front_end, self._filter_bank, self._augmentation, rng
             )
         else:
             features = self._store.features(number)
+            n_sound = len(features) - n_flush // hop
+            features = np.concatenate(
+                [features[first : min(end, n_sound)], features[n_sound:]]
+            )
             if kind < self.recipe.distorted + self.recipe.varied:
                 features = redistorted(
                     features, self.front_end, self._augmentation, rng
