@@ -165,7 +165,7 @@ def check_speech(
 ) -> None:
     """Refuse speech models whose step does not fit the constants and the states."""
     features = (1, speech.chunk_frames, speech.n_mels)
-    logits = (1, speech.logits_per_chunk, len(speech.alphabet))
+    logits = (1, speech.logits_per_chunk, speech.n_logits)
     _check_steps(
         file,
         models,

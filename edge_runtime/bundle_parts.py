@@ -283,14 +283,28 @@ class PictureSpec:
 
 
 @dataclass(frozen=True)
+class PhonesSpec:
+    """What a network hears beside letters, and how words are said in it."""
+
+    symbols: tuple[str, ...]
+    """Symbol of each logit behind the letters'; the first is the blank, and empty."""
+
+    words: Mapping[str, tuple[str, ...]]
+    """The symbols of each word that is known."""
+
+
+@dataclass(frozen=True)
 class SpeechSpec:
-    """Feature constants, chunking and alphabet of a speech network."""
+    """Feature constants, chunking and symbols of a speech network."""
 
     alphabet: tuple[str, ...]
-    """Symbol of each logit; the blank's is empty."""
+    """Symbol of each logit, phones apart; the blank's is empty."""
 
     blank: int
     """Index of the CTC blank."""
+
+    phones: PhonesSpec | None
+    """Where words can be found by their sounds, too."""
 
     vocabulary: tuple[str, ...]
     """The only words that are written; none for free text."""
@@ -313,6 +327,12 @@ class SpeechSpec:
 
     logits_per_chunk: int
     """Frames of logits that one step gives."""
+
+    @property
+    def n_logits(self) -> int:
+        """Logits in each frame of them: letters', then phones'."""
+        n_phones = 0 if self.phones is None else len(self.phones.symbols)
+        return len(self.alphabet) + n_phones
 
 
 @dataclass(frozen=True)

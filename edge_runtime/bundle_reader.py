@@ -12,6 +12,7 @@ from edge_runtime.bundle_parts import (
     Licence,
     ListedFile,
     Metric,
+    PhonesSpec,
     PictureSpec,
     Source,
     SpeechSpec,
@@ -159,10 +160,11 @@ def _read_radii(field: Field) -> dict[int, int]:
 
 
 def read_speech(field: Field) -> SpeechSpec:
-    """Return the feature constants, chunking and alphabet."""
+    """Return the feature constants, chunking and symbols."""
     fields = field.object(
         "alphabet",
         "blank",
+        "phones",
         "vocabulary",
         "sample_rate_hz",
         "window_samples",
@@ -175,10 +177,12 @@ def read_speech(field: Field) -> SpeechSpec:
         "feature_scale",
         "chunk_frames",
         "logits_per_chunk",
+        optional=("phones",),
     )
     spec = SpeechSpec(
         alphabet=fields["alphabet"].list_of(_read_symbol, at_least=2),
         blank=fields["blank"].whole(),
+        phones=fields["phones"].or_null(_read_phones),
         vocabulary=fields["vocabulary"].list_of(_read_symbol),
         sample_rate_hz=fields["sample_rate_hz"].positive(),
         window_samples=fields["window_samples"].positive(),
@@ -194,6 +198,22 @@ def read_speech(field: Field) -> SpeechSpec:
     )
     _check_speech(spec, fields)
     return spec
+
+
+def _read_phones(field: Field) -> PhonesSpec:
+    fields = field.object("symbols", "words")
+    symbols = fields["symbols"].list_of(_read_symbol, at_least=3)
+    if len(set(symbols)) < len(symbols):
+        fields["symbols"].refuse("different symbols")
+    if symbols[0] != "" or " " not in symbols:
+        fields["symbols"].refuse("the empty symbol first, and a space behind it")
+    known = {*symbols} - {"", " "}
+    words = {}
+    for word, said in fields["words"].mapping().items():
+        words[word] = tuple(said.text().split(" "))
+        if not known.issuperset(words[word]):
+            said.refuse("symbols with one space between")
+    return PhonesSpec(symbols, words)
 
 
 def read_language(field: Field) -> LanguageSpec:

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.speech.logits import check_logits
+from edge_runtime.bundle_parts import PhonesSpec
+from edge_runtime.speech.script import letters
 from edge_runtime.speech.words import Word
 
 
 class GreedyDecoder:
     """Grows a text from logits that arrive in blocks of any length."""
 
-    def __init__(self, alphabet: Sequence[str], blank: int) -> None:
-        self._alphabet = tuple(alphabet)
+    def __init__(
+        self, alphabet: Sequence[str], blank: int, phones: PhonesSpec | None = None
+    ) -> None:
+        self._script = letters(alphabet, blank, phones)
+        self._alphabet = self._script.symbols
         self._blank = blank
         self._last = blank
         self._symbols: list[str] = []
@@ -28,7 +32,7 @@ class GreedyDecoder:
 
         Raises EngineError for logits that are not finite.
         """
-        check_logits(logits, len(self._alphabet))
+        logits = self._script.own(logits)
         wide = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances = 1.0 / wide.sum(axis=1)  # of each step's best symbol
         for best, chance in zip(
@@ -49,21 +53,21 @@ class GreedyDecoder:
     def words(self, *, whole: bool) -> list[Word]:
         """Return the words so far, the last of which may be cut where not `whole`."""
         words: list[Word] = []
-        letters: list[int] = []
+        places: list[int] = []
         for place, symbol in enumerate([*self._symbols, " "]):
             if symbol != " ":
-                letters.append(place)
-            elif letters:
-                chances = [self._chances[letter] for letter in letters]
+                places.append(place)
+            elif places:
+                chances = [self._chances[letter] for letter in places]
                 words.append(
                     Word(
-                        "".join(self._symbols[letter] for letter in letters),
-                        self._steps[letters[0]],
-                        self._steps[letters[-1]] + 1,
+                        "".join(self._symbols[letter] for letter in places),
+                        self._steps[places[0]],
+                        self._steps[places[-1]] + 1,
                         float(np.exp(np.mean(np.log(chances)))),
                     )
                 )
-                letters = []
+                places = []
         return words
 
     def finish(self) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.ctc import GreedyDecoder
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
 from edge_runtime.speech.grammar import Grammar, word_loop
@@ -50,29 +51,36 @@ class Decoding:
     beam: BeamSettings = field(default_factory=BeamSettings)
 
     def maker(
-        self, alphabet: Sequence[str], blank: int, vocabulary: Sequence[str]
+        self,
+        alphabet: Sequence[str],
+        blank: int,
+        vocabulary: Sequence[str],
+        phones: PhonesSpec | None = None,
     ) -> Callable[[], Decoder]:
         """Return what makes a decoder for each utterance of a network.
 
         Raises GrammarError for words that its alphabet cannot spell.
         """
         if self.grammar is not None:
-            graph = SpelledGrammar(alphabet, blank, self.grammar)
+            graph = SpelledGrammar(alphabet, blank, self.grammar, phones)
             return lambda: GrammarDecoder(graph)
         if self.language_model is not None:
-            lexicon = Lexicon(alphabet, blank, self.language_model, self.beam)
+            lexicon = Lexicon(alphabet, blank, self.language_model, self.beam, phones)
             return lambda: BeamDecoder(lexicon)
-        return decoder_maker(alphabet, blank, vocabulary)
+        return decoder_maker(alphabet, blank, vocabulary, phones)
 
 
 def decoder_maker(
-    alphabet: Sequence[str], blank: int, vocabulary: Sequence[str] = ()
+    alphabet: Sequence[str],
+    blank: int,
+    vocabulary: Sequence[str] = (),
+    phones: PhonesSpec | None = None,
 ) -> Callable[[], GreedyDecoder | GrammarDecoder]:
     """Return what makes greedy decoders, or those of known words where there are."""
     if vocabulary:
-        graph = SpelledGrammar(alphabet, blank, word_loop(vocabulary))
+        graph = SpelledGrammar(alphabet, blank, word_loop(vocabulary), phones)
         return lambda: GrammarDecoder(graph)
-    return lambda: GreedyDecoder(alphabet, blank)
+    return lambda: GreedyDecoder(alphabet, blank, phones)
 
 
 def whole_text(

@@ -127,7 +127,10 @@ class Transcriber:
         self._front_end = front_end_of(self._spec)
         self._clock = clock
         self._new_decoder = (decoding or Decoding()).maker(
-            self._spec.alphabet, self._spec.blank, self._spec.vocabulary
+            self._spec.alphabet,
+            self._spec.blank,
+            self._spec.vocabulary,
+            self._spec.phones,
         )
         self._endpoints = endpoints or EndpointSettings()
         self._first_chunk = first_chunk
@@ -260,7 +263,8 @@ class Transcriber:
         per_step = level.reshape(spec.logits_per_chunk, -1).mean(axis=1)
         blanks = np.ones(spec.logits_per_chunk, np.float32)
         if logits is not None:
-            wide = np.exp(logits - logits.max(axis=1, keepdims=True))
+            letters = logits[:, : len(spec.alphabet)]
+            wide = np.exp(letters - letters.max(axis=1, keepdims=True))
             blanks = wide[:, spec.blank] / wide.sum(axis=1)
         self._state.endpointer.feed(blanks, per_step * DECIBEL)
         if logits is None:

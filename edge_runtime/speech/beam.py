@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.errors import SettingError
 from edge_runtime.speech.language_model import Context, LanguageModel
 from edge_runtime.speech.lexicon import Node, make_tree
-from edge_runtime.speech.logits import log_probabilities
+from edge_runtime.speech.script import script_of
 from edge_runtime.speech.words import Word, symbol_places, wrong_letters
 
 NEVER = -math.inf
@@ -90,7 +91,7 @@ class _Path:
 
 
 class Lexicon:
-    """The words of a language model, spelled in an alphabet.
+    """The words of a language model, spelled in a network's letters or phones.
 
     Raises SettingError for hot words that it cannot spell, and where it has no space.
     """
@@ -101,6 +102,7 @@ class Lexicon:
         blank: int,
         model: LanguageModel,
         settings: BeamSettings,
+        phones: PhonesSpec | None = None,
     ) -> None:
         self.model = model
         self.settings = settings
@@ -109,8 +111,6 @@ class Lexicon:
         for word in hot_words:
             known.setdefault(word, len(known))
         self.words = tuple(known)
-        self.blank = blank
-        self.n_symbols = len(alphabet)
         self.first = model.start()
         letters = {*symbol_places(alphabet)} - {"", " "}
         if " " not in alphabet:
@@ -124,9 +124,12 @@ class Lexicon:
             if wrong is not None:
                 raise SettingError(f"hot {wrong}")
             self._bonus[known[word]] += settings.hot_bonus
+        writable = {word for word in self.words if word and {*word} <= letters}
+        self.script = script_of(writable, alphabet, blank, phones)
+        spell = self.script.spell
         self.root = make_tree(
-            alphabet,
-            [word if set(word) <= letters else "" for word in self.words],
+            self.script.symbols,
+            [spell(word) if word in writable else "" for word in self.words],
             [self.gain(self.first, word) for word in range(len(self.words))],
         )
         self.space = self.root.symbol
@@ -151,7 +154,7 @@ class BeamDecoder:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
-        self._blank = lexicon.blank
+        self._blank = lexicon.script.blank
         self._settings = lexicon.settings
         self._root = lexicon.root
         self._space = lexicon.space
@@ -164,7 +167,7 @@ class BeamDecoder:
 
         Raises EngineError for logits that are not finite.
         """
-        for row in log_probabilities(logits, self._lexicon.n_symbols):
+        for row in self._lexicon.script.log_probabilities(logits):
             self._step(row)
             self._n_steps += 1
 
@@ -193,7 +196,7 @@ class BeamDecoder:
                 _keep(same, path, max(total + blank, again))
             for symbol in likely:
                 said = log_probability[symbol]
-                # A letter twice in a row needs a blank in between.
+                # A symbol twice in a row needs a blank in between.
                 came = path.blank if symbol == node.symbol else total
                 if came == NEVER:
                     continue
@@ -213,13 +216,14 @@ class BeamDecoder:
                         new.end = self._n_steps + 1
                         new.spelled += said
                         new.n_letters += 1
-                elif symbol == self._space and node.word >= 0:
-                    longer, gain = self._ended(text, node)
-                    new = path_to(longer, self._root, path.language + gain)
-                    new.symbol = _add(new.symbol, came + said)
-                    if came + said > new.best:
-                        _keep(new, path, came + said)
-                        new.said = self._with_word(node, path)
+                elif symbol == self._space and node.words:
+                    for word in node.words:
+                        longer, gain = self._ended(text, node, word)
+                        new = path_to(longer, self._root, path.language + gain)
+                        new.symbol = _add(new.symbol, came + said)
+                        if came + said > new.best:
+                            _keep(new, path, came + said)
+                            new.said = self._with_word(word, path)
                 elif symbol == self._space and node is self._root:
                     new = path_to(text, node, path.language)
                     new.symbol = _add(new.symbol, came + said)
@@ -227,18 +231,18 @@ class BeamDecoder:
                         _keep(new, path, came + said)
         self._prune(found)
 
-    def _ended(self, text: _Text, node: Node) -> tuple[_Text, float]:
+    def _ended(self, text: _Text, node: Node, word: int) -> tuple[_Text, float]:
         """Return the text with a word more, and what that adds to its language part."""
         assert text.context is not None
-        longer = text.following.get(node.word)
+        longer = text.following.get(word)
         if longer is None:
-            longer = text.following[node.word] = _Text(text, node.word)
-        gain = self._lexicon.gain(text.context, node.word)
+            longer = text.following[word] = _Text(text, word)
+        gain = self._lexicon.gain(text.context, word)
         return longer, gain - node.ahead + self._root.ahead
 
-    def _with_word(self, node: Node, path: _Path) -> _Said:
+    def _with_word(self, word: int, path: _Path) -> _Said:
         confidence = math.exp(path.spelled / path.n_letters)
-        text = self._lexicon.words[node.word]
+        text = self._lexicon.words[word]
         return _Said(path.said, Word(text, path.start, path.end, confidence))
 
     def _prune(self, found: dict[tuple[_Text, int], tuple[_Text, Node, _Path]]) -> None:
@@ -273,9 +277,11 @@ class BeamDecoder:
         best, found = NEVER, None
         for text, node, path in self._paths.values():
             score, said = path.score, path.said
-            if node.word >= 0:
-                said = self._with_word(node, path)
-                score += self._ended(text, node)[1] * whole
+            if node.words:
+                gains = [self._ended(text, node, word)[1] for word in node.words]
+                likeliest = int(np.argmax(gains))
+                said = self._with_word(node.words[likeliest], path)
+                score += gains[likeliest] * whole
             elif whole and node is not self._root:
                 continue
             if score > best:

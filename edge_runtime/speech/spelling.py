@@ -7,9 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.errors import GrammarError
 from edge_runtime.speech.grammar import Grammar
 from edge_runtime.speech.hubs import Hubs, Indices, Scores
+from edge_runtime.speech.script import script_of
 from edge_runtime.speech.words import symbol_places, wrong_letters
 
 MOST_LETTERS = 200_000
@@ -19,9 +21,9 @@ REST, SPACE = 0, 1
 
 
 class SpelledGrammar:
-    """A grammar in letters: states, and which may follow which.
+    """A grammar in letters or phones: states, and which may follow which.
 
-    States by number: each node's rest and space, then each word's letters with an
+    States by number: each node's rest and space, then each word's symbols with an
     optional blank between two. Words meet in the nodes between them: each node is a
     hub of its rest, its space and the words that end there, and so is each set of nodes
     that words may follow.
@@ -30,12 +32,19 @@ class SpelledGrammar:
     MOST_LETTERS, and for an alphabet without a space.
     """
 
-    def __init__(self, alphabet: Sequence[str], blank: int, grammar: Grammar) -> None:
-        symbols = symbol_places(alphabet)
-        _check(grammar, symbols)
+    def __init__(
+        self,
+        alphabet: Sequence[str],
+        blank: int,
+        grammar: Grammar,
+        phones: PhonesSpec | None = None,
+    ) -> None:
+        _check(grammar, symbol_places(alphabet))
         self.grammar = grammar
-        self.blank = blank
-        self.n_symbols = len(alphabet)
+        words = [arc.word for arc in grammar.arcs]
+        self.script = script_of(words, alphabet, blank, phones)
+        symbols = symbol_places(self.script.symbols)
+        blank = self.script.blank
         self._emits: list[int] = []
         self._near: list[int] = []
         self._far: list[int] = []
@@ -45,7 +54,7 @@ class SpelledGrammar:
         firsts, ends = [], []
         for arc in grammar.arcs:
             firsts.append(len(self._emits))
-            self._spell([symbols[letter] for letter in arc.word])
+            self._spell([symbols[name] for name in self.script.spell(arc.word)])
             ends.append(len(self._emits) - 1)
         self.emits: Indices = np.array(self._emits, np.intp)
         """Symbol of each state."""
@@ -110,7 +119,7 @@ class SpelledGrammar:
         """Add a word's states."""
         before = self._add(letters[0])
         for last, letter in pairwise(letters):
-            gap = self._add(self.blank, near=before)
+            gap = self._add(self.script.blank, near=before)
             before = self._add(letter, gap, before if letter != last else None)
 
     def _add(self, emits: int, near: int | None = None, far: int | None = None) -> int:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from edge_runtime.speech.grammar import Intent, intent_of
 from edge_runtime.speech.hubs import Indices
-from edge_runtime.speech.logits import log_probabilities
 from edge_runtime.speech.spelling import REST, SpelledGrammar
 from edge_runtime.speech.words import Word
 
@@ -62,8 +61,8 @@ class GrammarDecoder:
 
         Raises EngineError for logits that are not finite.
         """
-        wide = log_probabilities(logits, self._graph.n_symbols)
-        heard = wide.argmax(axis=1) != self._graph.blank
+        wide = self._graph.script.log_probabilities(logits)
+        heard = wide.argmax(axis=1) != self._graph.script.blank
         for row, best, is_heard in zip(
             wide, wide.max(axis=1).tolist(), heard.tolist(), strict=True
         ):
