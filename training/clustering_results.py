@@ -67,11 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="folder for runs and bundles; what is in it is not made again",
     )
+    parser.add_argument(
+        "--only",
+        choices=QUALITY,
+        help="one checkpoint; the rows of the other stay as they are",
+    )
     try:
-        keep: Path | None = parser.parse_args(arguments).keep
+        options = parser.parse_args(arguments)
         with tempfile.TemporaryDirectory() as scratch:
-            folder = keep or Path(scratch)
-            rows = [row for name in QUALITY for row in _measure(name, folder)]
+            folder = options.keep or Path(scratch)
+            names = [options.only] if options.only else list(QUALITY)
+            measured = {name: list(_measure(name, folder)) for name in names}
+        rows = [row for row in _known(ROOT) if row["checkpoint"] not in measured]
+        rows += [row for found in measured.values() for row in found]
+        rows.sort(key=lambda row: list(QUALITY).index(row["checkpoint"]))
         _write(ROOT, rows)
     except TiedgeError as error:
         print(f"clustering_results: {error}", file=sys.stderr)
@@ -171,6 +180,15 @@ def _quality(name: str, bundle: str) -> Row:
     figures = {key: found[key] for key in FIGURES if found.get(key) is not None}
     versions = {key: found[key] for key in ("engine", "engine_version")}
     return {**versions, "data": " ".join((data, *how)), **figures}
+
+
+def _known(root: Path) -> list[Row]:
+    """Return the rows that were measured before."""
+    path = root / "results" / f"{NAME}.json"
+    if not path.is_file():
+        return []
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
 
 
 def _write(root: Path, rows: Sequence[Row]) -> None:

@@ -14,7 +14,7 @@ from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.speech.viterbi import GrammarDecoder
 from edge_runtime.transcriber import FLUSH_MS
 from training.evaluation_speech import Reader, Reading
-from training.speech import ALPHABET, STRIDE_FRAMES, read_clip
+from training.speech import STRIDE_FRAMES, read_clip
 from training.transcriber import TranscriberNetwork
 
 NewDecoder = Callable[[], Decoder]
@@ -36,7 +36,6 @@ def network_reader(
         whole = len(features) // STRIDE_FRAMES * STRIDE_FRAMES
         with torch.no_grad():
             logits = network(torch.from_numpy(features[None, :whole]))[0]
-            logits = logits[:, : len(ALPHABET)]
         decoder = new_decoder()
         decoder.feed(logits.numpy())
         text = decoder.finish()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.cache import cache_folder
-from edge_runtime.errors import DataError
+from edge_runtime.errors import CheckpointError, DataError
 from training.cached import caching, damaged
 from training.synthetic_speech import ESPEAK
 
@@ -25,6 +25,8 @@ PHONES = (
 )  # fmt: skip
 """Those of espeak-ng's American English; the first is the CTC blank, the second stands
 between words. Rarer ones, of foreign words, are left out of a pronunciation."""
+LEXICON_FILE = "lexicon.txt"
+"""In a checkpoint: words and their phones, a word a line. More may be written in."""
 CACHE_FILE = "pronunciations.json"
 _PLACE = {phone: place for place, phone in enumerate(PHONES)}
 _SPACE = _PLACE[" "]
@@ -86,6 +88,34 @@ def _read(path: Path) -> dict[str, list[str]]:
 
 def _is_phones(value: object) -> bool:
     return isinstance(value, list) and all(phone in PHONES[2:] for phone in value)
+
+
+def lexicon_text(pronunciations: Mapping[str, Sequence[str]]) -> str:
+    """Return words and their phones as LEXICON_FILE holds them."""
+    said = sorted((word, " ".join(p)) for word, p in pronunciations.items() if p)
+    return "".join(f"{word} {phones}\n" for word, phones in said)
+
+
+def read_lexicon(checkpoint: Path) -> dict[str, tuple[str, ...]]:
+    """Return the phones of each word of a checkpoint's lexicon.
+
+    Raises CheckpointError where the file cannot be read, or holds something else.
+    """
+    path = checkpoint / LEXICON_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    found = {}
+    for number, line in enumerate(lines, start=1):
+        word, *phones = line.split()
+        if not phones or not {*PHONES[2:]}.issuperset(phones):
+            raise CheckpointError(
+                f"{path}, line {number}: found {line[:60]!r}, expected a word and its"
+                f" phones, of {' '.join(PHONES[2:])}"
+            )
+        found[word] = tuple(phones)
+    return found
 
 
 def greedy_phones(logits: NDArray[np.float32]) -> list[int]:

@@ -241,5 +241,5 @@ def _checkpoint_work(choice: Choice, folder: Path) -> Iterator[PictureWork | Rea
             " texts"
         )
     with _open_decoding(choice, ALPHABET, trained.vocabulary) as decoding:
-        maker = decoding.maker(ALPHABET, BLANK, trained.vocabulary)
+        maker = decoding.maker(ALPHABET, BLANK, trained.vocabulary, trained.phones)
         yield network_reader(trained.network, trained.recipe.front_end, maker)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.errors import CheckpointError
 from training.checkpoint import load_into, read_weights
 from training.language import LanguageNetwork, nats_per_word, windows
+from training.phones import PHONES, read_lexicon
 from training.recipe import restore
 from training.recipes import RECIPES
 from training.recipes.digits import DigitsRecipe
@@ -39,6 +41,8 @@ class TrainedTranscriber:
 
     recipe: DigitsRecipe | TranscribeRecipe
     network: TranscriberNetwork
+    phones: PhonesSpec | None = None
+    """What it hears beside letters, where it does."""
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -86,10 +90,20 @@ def open_checkpoint(folder: Path) -> Trained:
         trained = TrainedLanguage(recipe, recipe.network(len(words)), words)
     else:
         assert isinstance(recipe, (DigitsRecipe, TranscribeRecipe))
-        trained = TrainedTranscriber(recipe, recipe.network())
+        trained = TrainedTranscriber(
+            recipe, recipe.network(), _read_phones(recipe, folder)
+        )
     load_into(trained.network, read_weights(folder), folder)
     trained.network.eval()
     return trained
+
+
+def _read_phones(
+    recipe: DigitsRecipe | TranscribeRecipe, checkpoint: Path
+) -> PhonesSpec | None:
+    if isinstance(recipe, DigitsRecipe) or not recipe.phones:
+        return None
+    return PhonesSpec(PHONES, read_lexicon(checkpoint))
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def digits_plan(
         training_data=[
             "free-spoken-digit, 4 of 5 speakers",
             "speechocean762, digit strings of the training part",
-            *(["espeak-ng, synthesized digits"] if recipe.synthetic else []),
+            *(["espeak-ng and flite, synthesized digits"] if recipe.synthetic else []),
             *([OTHER_SPEECH] if recipe.other_speech else []),
         ],
         card=_card(recipe.vocabulary),
@@ -68,15 +68,16 @@ Mono sound at 8 to 192 kHz, brought to 8 kHz inside. Out come, in letters,
 ## Training data and licence
 
 free-spoken-digit (4 of its 5 speakers), the digit strings of speechocean762's training
-part, and digits spoken by espeak-ng. free-spoken-digit is CC BY-SA 4.0 and so are
-these weights. The code is Apache-2.0.
+part, and digits spoken by espeak-ng, half of them with the accent of another language,
+and by flite. free-spoken-digit is CC BY-SA 4.0 and so are these weights. The code is
+Apache-2.0.
 
 ## How the checkpoint was chosen
 
-A run keeps the weights of its last step: for a training speaker who was held out, they
-were the best ones, or within 0.2 points of them. The test speaker, the fifth of
-free-spoken-digit, was scored once, when they were there. Of several settings that were
-tried on that speaker, which docs/recipes.md lists, these did best.
+The settings are those that did best for a training speaker who was held out, and a run
+keeps the weights of its last step, which were the best ones for that speaker, or within
+0.2 points of them. The test speaker, the fifth of free-spoken-digit, was scored once
+with these weights; docs/recipes.md lists all that was ever scored on that speaker.
 
 ## Limits
 

@@ -29,7 +29,7 @@ from training.evaluation_speech import bundle_reader, evaluate_speech
 from training.network_reader import network_reader
 from training.speech import ALPHABET, BLANK, read_clip, read_table
 from training.trained import TrainedTranscriber
-from training.transcriber import TranscriberNetwork, TranscriberStep
+from training.transcriber import TranscriberStep
 
 N_CLIPS = 6
 """Clips of one split that chunks are taken from."""
@@ -65,7 +65,9 @@ def speech_plan(
     step = TranscriberStep(network, recipe.chunk_frames).eval()
     source = source_weights(network)
     features = (1, step.chunk_frames, step.n_mels)
-    logits = (1, step.logits_per_chunk, len(ALPHABET))
+    phones = trained.phones
+    n_logits = len(ALPHABET) + (0 if phones is None else len(phones.symbols))
+    logits = (1, step.logits_per_chunk, n_logits)
     entry_point = EntryPoint(
         "step",
         None,
@@ -90,7 +92,7 @@ def speech_plan(
         quantization="dynamic",
         int8_snr_floor_db=20.0,
         int8_metric_loss=0.01,
-        measure=_Measure(network, front_end, trained.vocabulary, table, facts),
+        measure=_Measure(trained, front_end, table, facts),
         facts={
             "depths": [],
             "states": [{**asdict(s), "dtype": "float32"} for s in step.state_tensors()],
@@ -98,6 +100,12 @@ def speech_plan(
             "speech": {
                 "alphabet": list(ALPHABET),
                 "blank": BLANK,
+                "phones": None
+                if phones is None
+                else {
+                    "symbols": list(phones.symbols),
+                    "words": {w: " ".join(said) for w, said in phones.words.items()},
+                },
                 "vocabulary": list(trained.vocabulary),
                 **asdict(front_end),
                 "chunk_frames": step.chunk_frames,
@@ -152,15 +160,13 @@ class _Measure:
 
     def __init__(
         self,
-        network: TranscriberNetwork,
+        trained: TrainedTranscriber,
         front_end: FrontEnd,
-        vocabulary: Sequence[str],
         table: Path,
         facts: SpeechFacts,
     ) -> None:
-        self._reader = network_reader(
-            network, front_end, decoder_maker(ALPHABET, BLANK, vocabulary)
-        )
+        new_decoder = decoder_maker(ALPHABET, BLANK, trained.vocabulary, trained.phones)
+        self._reader = network_reader(trained.network, front_end, new_decoder)
         self._table = table
         self._facts = facts
         self._reference: float | None = None

@@ -22,9 +22,10 @@ DIGITS = (
 class DigitsRecipe(Recipe):
     """Write down spoken English digits, alone or connected, or words of your own."""
 
-    steps: int = 7_000
+    steps: int = 4_000
     batch: int = 32
     learning_rate: float = 2e-3
+    muon_rate: float = 0.02
     validate_steps: int = 500
     keep: str = "last"
     precision: str = "32-true"
@@ -36,11 +37,11 @@ class DigitsRecipe(Recipe):
     """Part of the units that each training step leaves out."""
     chunk_frames: int = 12
     """Frames of 10 ms per step of the exported network; a multiple of 3."""
-    synthetic: int = 3000
+    synthetic: int = 6000
     """Clips made by espeak-ng and flite; 0 for recordings alone."""
-    flite: float = 0.0
+    flite: float = 0.4
     """Part of those clips that flite makes, out of the recordings of four people."""
-    foreign: float = 0.0
+    foreign: float = 0.5
     """Part of espeak-ng's clips that have the accent of another language."""
     other_speech: float = 0.0
     """Part of the steps that show other English words, by some 200 more speakers."""

@@ -24,7 +24,13 @@ from training.data import data_folder
 from training.learnable import LeftOut, ctc_length, why_not
 from training.metrics import edit_distance, letter_errors, word_errors
 from training.noises import read_noises
-from training.phones import encode_phones, greedy_phones, pronounce
+from training.phones import (
+    LEXICON_FILE,
+    encode_phones,
+    greedy_phones,
+    lexicon_text,
+    pronounce,
+)
 from training.recipes.transcribe import TranscribeRecipe
 from training.sound_augmentation import (
     WARPS,
@@ -45,6 +51,7 @@ from training.speech import (
 )
 from training.synthetic_corpus import make_corpus
 from training.task import Task
+from training.texts import TRAINING_TEXTS, UNKNOWN, read_sentences
 from training.transcriber import KERNELS
 
 HUMAN = ("speechocean762", "wuw-corpus-ii")
@@ -93,7 +100,10 @@ class TranscribeTask(Task):
         if recipe.phones:
             self.score = "phone_accuracy"
             texts = [u.text for corpus in corpora.values() for u in corpus]
-            self._said = pronounce(sorted({w for text in texts for w in text.split()}))
+            words = {word for text in texts for word in text.split()}
+            if data is None:
+                words |= _words_of_texts()
+            self._said = pronounce(sorted(words))
         heard = [u for c in corpora.values() for u in c if u.columns["split"] == TRAIN]
         self._keep(ClipStore(heard, self.front_end), heard, where)
         self._held_out: list[tuple[str, Utterance, NDArray[np.float32]]] = []
@@ -106,6 +116,9 @@ class TranscribeTask(Task):
                 (name, u, store.features(n)) for n, u in enumerate(unheard)
             ]
         self._held_out.sort(key=lambda clip: len(clip[2]))
+
+    def files(self) -> Mapping[str, str]:
+        return {LEXICON_FILE: lexicon_text(self._said)} if self._said else {}
 
     def _writable(
         self, corpora: Mapping[str, Sequence[Utterance]], where: Path
@@ -302,6 +315,13 @@ class TranscribeTask(Task):
             features = self._store.features(number)  # too fast for its letters
             n_whole = len(features)
         return features[:n_whole], number
+
+
+def _words_of_texts() -> set[str]:
+    """Return the words of the texts that language models learn from."""
+    texts = [read_sentences(data_folder() / "text" / name) for name in TRAINING_TEXTS]
+    words = {word for sentences in texts for words in sentences for word in words}
+    return words - {UNKNOWN}
 
 
 def _padded(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
