@@ -257,6 +257,42 @@ FIELDS = [
         speech_manifest,
         schema_sees_it=False,
     ),
+    *(
+        Malformed(
+            ("speech", "phones"),
+            {"symbols": symbols, "words": {"ab": said}},
+            f"speech.phones.{message}{AGAIN}",
+            schema_sees_it,
+            speech_manifest,
+        )
+        for symbols, said, message, schema_sees_it in (
+            (
+                ["", " ", "x", "x"],
+                "x",
+                'symbols is ["", " ", "x", "x"], expected different symbols',
+                True,
+            ),
+            (
+                [" ", "", "x"],
+                "x",
+                'symbols is [" ", "", "x"], expected the empty symbol first, and a'
+                " space behind it",
+                True,
+            ),
+            (
+                ["", " ", "x"],
+                "x  x",
+                'words.ab is "x  x", expected symbols with one space between',
+                False,
+            ),
+            (
+                ["", " ", "x"],
+                "y",
+                'words.ab is "y", expected symbols with one space between',
+                False,
+            ),
+        )
+    ),
     _wrong_field(
         ("speech", "vocabulary"),
         ["ab", "ab"],

@@ -248,6 +248,7 @@ def speech_manifest() -> Json:
         speech={
             "alphabet": ["", " ", "'", "a", "b"],
             "blank": 0,
+            "phones": None,
             "vocabulary": [],
             "sample_rate_hz": 8000,
             "window_samples": 200,

@@ -74,10 +74,11 @@ Apache-2.0.
 
 ## How the checkpoint was chosen
 
-The settings are those that did best for a training speaker who was held out, and a run
-keeps the weights of its last step, which were the best ones for that speaker, or within
-0.2 points of them. The test speaker, the fifth of free-spoken-digit, was scored once
-with these weights; docs/recipes.md lists all that was ever scored on that speaker.
+A run keeps the weights of its last step, and its settings are those that did best for a
+training speaker who was held out: the last weights were the best ones for that speaker,
+or within 0.2 points of them. The test speaker, the fifth of free-spoken-digit, was
+scored once with these weights; docs/recipes.md lists all that was ever scored on that
+speaker.
 
 ## Limits
 

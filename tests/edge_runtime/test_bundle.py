@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge_runtime import bundle as bundle_module
 from edge_runtime.bundle import Bundle, find_bundle
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.errors import BundleError
 from edge_runtime.loop import find_call
 from tests.malformed_bundles import MALFORMED, Malformed, changed
@@ -65,6 +66,23 @@ def test_a_speech_bundle_opens(tmp_path: Path) -> None:
         bundle.states[0].shape,
         bundle.states[0].reset,
     )
+
+
+def test_phones_stand_behind_the_letters(tmp_path: Path) -> None:
+    """With the words that are said in them; a bundle from before has none."""
+    manifest = speech_manifest()
+    logits = manifest["models"][0]["signatures"][0]["outputs"][0]
+    logits["shape"] = [1, 4, 5 + 3]
+    manifest["speech"]["phones"] = {"symbols": ["", " ", "oʊ"], "words": {"a": "oʊ oʊ"}}
+    older = speech_manifest()
+    del older["speech"]["phones"]
+
+    bundle = Bundle.open(write_bundle(tmp_path / "sample", manifest))
+    before = Bundle.open(write_bundle(tmp_path / "older", older))
+
+    assert bundle.speech is not None and before.speech is not None
+    assert PhonesSpec(("", " ", "oʊ"), {"a": ("oʊ", "oʊ")}) == bundle.speech.phones
+    assert (8, 5) == (bundle.speech.n_logits, before.speech.n_logits)
 
 
 @pytest.mark.parametrize("sample", MALFORMED, ids=lambda sample: sample.message[:60])

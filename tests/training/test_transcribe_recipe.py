@@ -17,18 +17,19 @@ import torch
 from torch import Tensor
 
 import tiedge
-from edge_runtime.errors import DataError, SettingError, TiedgeError
+from edge_runtime.errors import CheckpointError, DataError, SettingError, TiedgeError
 from training import loop
 from training.checkpoint import read_weights
 from training.optimizers import make_optimizers
+from training.phones import LEXICON_FILE, PHONES
 from training.recipe import override
 from training.recipes.commands import CommandsRecipe
 from training.recipes.transcribe import TranscribeRecipe
-from training.speech import STRIDE_FRAMES
+from training.speech import ALPHABET, STRIDE_FRAMES
 from training.synthetic_speech import PACKAGES
 from training.tasks.commands import CommandsTask
 from training.tasks.transcribe import TranscribeTask, ctc_length
-from training.taught_transcriber import SeparateGRU, TaughtTranscriber
+from training.taught_transcriber import SeparateGRU
 from training.trained import TrainedTranscriber, open_checkpoint
 
 ROOT = Path(tiedge.__file__).parent
@@ -238,24 +239,25 @@ def test_ctc_needs_a_blank_between_letters_alike() -> None:
     assert [3, 6] == [ctc_length(np.array(s)) for s in ([5, 6, 7], [5, 6, 7, 8, 8])]
 
 
-def test_phones_are_a_second_loss(corpus: Path, tmp_path: Path) -> None:
-    """It is added in training alone, and its head is not part of the network kept."""
+def test_phones_are_heard_beside_letters(corpus: Path, tmp_path: Path) -> None:
+    """Both are trained and scored; a checkpoint says how its words are said."""
     if shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng is not installed")
     made = task(corpus, "phones=0.5")
     network = made.network()
-    assert isinstance(network, TaughtTranscriber)
     batch = made.batch(0, range(4))
 
-    letters, phones = network.train()(batch["features"])
-    alone = network.eval()(batch["features"])
-    train(corpus, tmp_path / "run", "phones=0.5")
+    (row,) = train(corpus, tmp_path / "run", "phones=0.5", "steps=2")[-1:]
+    kept = open_checkpoint(tmp_path / "run")
 
-    assert letters.shape[:2] == phones.shape[:2]
-    assert torch.allclose(letters, alone, atol=1e-6)
-    assert made.loss(network.train(), batch).item() > 0.0
-    kept = open_checkpoint(tmp_path / "run").network.state_dict()
-    assert not [name for name in kept if name.startswith("phones")]
+    assert len(ALPHABET) + len(PHONES) == network(batch["features"]).shape[2]
+    assert made.loss(network, batch) > task(corpus, "phones=0").loss(network, batch)
+    assert 0.0 <= float(row["per_own"]) and made.score == "phone_accuracy"
+    assert isinstance(kept, TrainedTranscriber) and kept.phones is not None
+    assert PHONES == kept.phones.symbols
+    (tmp_path / "run" / LEXICON_FILE).write_text("one w n\ntwo xx\n", "utf-8")
+    with pytest.raises(CheckpointError, match="line 2: found 'two xx', expected"):
+        open_checkpoint(tmp_path / "run")
 
 
 def test_layers_of_their_own_are_to_compare_with(corpus: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, Signature
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.engine import Engine
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
@@ -90,6 +91,64 @@ def test_a_search_without_limits_finds_the_best_text(
     decoder.feed(logits.astype(np.float32))
 
     assert best_text(logits, WIDE) == decoder.finish()
+
+
+PHONES = PhonesSpec(
+    ("", " ", "x", "y"),
+    {"a": ("x",), "ab": ("x", "y"), "ba": ("y", "x"), "bb": ("x",)},
+)
+"""Of WORDS; "a" and "bb" sound alike."""
+
+
+def best_heard(logits: NDArray[np.float64], settings: BeamSettings) -> str:
+    """Return the best text by its words and by all paths of their sounds."""
+    scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    sums: dict[str, float] = defaultdict(lambda: -math.inf)
+    for path in itertools.product(range(len(PHONES.symbols)), repeat=len(scores)):
+        merged = [symbol for symbol, _ in itertools.groupby(path)]
+        heard = " ".join("".join(PHONES.symbols[s] for s in merged).split())
+        total = float(scores[range(len(scores)), path].sum())
+        sums[heard] = float(np.logaddexp(sums[heard], total))
+    best, found = -math.inf, ""
+    for heard, total in sums.items():
+        alike = [
+            [word for word, said in PHONES.words.items() if "".join(said) == sound]
+            for sound in heard.split()
+        ]
+        for words in itertools.product(*alike):
+            score, before = total, 0
+            for word in words:
+                place = WORDS.index(word)
+                score += settings.weight * float(bigrams()[before, place])
+                score += settings.bonus
+                before = place
+            if score > best:
+                best, found = score, " ".join(words)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_words_are_found_by_their_phones(model: LanguageModel, seed: int) -> None:
+    """Where all are known; the language model tells those apart that sound alike."""
+    logits = np.random.default_rng(seed).normal(0.0, 2.0, (6, 8))
+    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE, PHONES))
+
+    decoder.feed(logits.astype(np.float32))
+
+    assert best_heard(logits[:, 4:], WIDE) == decoder.finish()
+
+
+def test_a_word_without_phones_makes_the_search_spell(model: LanguageModel) -> None:
+    """Letters are what all words have; phones' logits are not read then."""
+    few = PhonesSpec(PHONES.symbols, {"a": ("x",)})
+    logits = np.random.default_rng(1).normal(0.0, 2.0, (7, 8))
+    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE, few))
+
+    decoder.feed(logits.astype(np.float32))
+
+    spelled = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE))
+    spelled.feed(logits[:, :4].astype(np.float32))
+    assert spelled.finish() == decoder.finish()
 
 
 def test_cuts_do_not_show(model: LanguageModel) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.ctc import greedy_text
 from edge_runtime.decoder import whole_text
 from edge_runtime.errors import EngineError, GrammarError
@@ -358,3 +359,21 @@ def test_the_largest_numbers_are_taken() -> None:
     decoder.feed(logits([2, 3, 1, 3], sure=most))
 
     assert "ab" == decoder.text
+
+
+def test_sentences_are_found_by_their_phones() -> None:
+    """Where all words of a grammar are known; else by their letters."""
+    phones = PhonesSpec(("", " ", "x", "y"), {"ab": ("x", "y"), "bb": ("y",)})
+    n_letters = len(ALPHABET)
+    scores = np.zeros((4, n_letters + 4), np.float32)
+    scores[range(4), [n_letters + place for place in (2, 3, 1, 3)]] = 9.0  # x y _ y
+    scores[range(4), [ALPHABET.index(c) for c in "bbab"]] = 5.0
+
+    for words, expected in (
+        (("ab", "bb"), "ab bb"),
+        (("ab", "ba", "bab"), "bab"),
+    ):
+        graph = SpelledGrammar(ALPHABET, 0, word_loop(words), phones)
+        decoder = GrammarDecoder(graph)
+        decoder.feed(scores)
+        assert expected == decoder.finish()
