@@ -17,7 +17,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import TiedgeError
@@ -78,7 +78,7 @@ QUESTIONS = (
         (
             Variant("one cell for 4 layers", ""),
             Variant("4 cells, equal width", "shared=false"),
-            Variant("4 cells, equal size", "shared=false hidden=77"),
+            Variant("4 cells, equal size", "shared=false hidden=78"),
         ),
         ("cer_speechocean762", "cer_wuw-corpus-ii"),
     ),
@@ -211,12 +211,10 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 
 
 def _n_parameters(folder: Path) -> int:
-    """Return how many weights a run's network has, without those for training alone."""
+    """Return how many weights a run's network has."""
     record = read_record(folder)
     kind = RECIPES[record["recipe"]].settings
     recipe = restore(kind, record["settings"], folder)
-    if isinstance(recipe, TranscribeRecipe):
-        recipe = replace(recipe, phones=0.0)
     assert isinstance(recipe, TranscribeRecipe | LmRecipe)
     return sum(parameter.numel() for parameter in recipe.network().parameters())
 
