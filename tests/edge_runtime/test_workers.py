@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import tiedge
 from edge_runtime.workers import Ended, do_at_once
 
-ROOT = Path(tiedge.__file__).parent
+ROOT = Path(__file__).parents[2]
+"""Has the folder of the tests; where they run on a wheel, the program is elsewhere."""
 PATIENCE_S = 60.0
 
 PARENT = """
@@ -83,7 +83,10 @@ def test_workers_end_with_the_program(tmp_path: Path, number: str) -> None:
     """At once, though they are busy, and even where it can do nothing about it."""
     paths = [tmp_path / "a", tmp_path / "b"]
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, *paths], cwd=ROOT, stderr=subprocess.PIPE
+        [sys.executable, "-c", PARENT, *paths],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
     )
     until = time.monotonic() + PATIENCE_S
     while not all(path.exists() for path in paths):

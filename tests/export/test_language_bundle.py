@@ -121,7 +121,7 @@ def test_the_likeliest_words_are_those_of_the_network(
 
     output = capsys.readouterr()
     assert (0, f"the Xyzzy of {shown}\n") == (status, output.out)
-    assert "tiedge write: lm does not know: xyzzy\n" == output.err
+    assert "tiedge write: lm does not know: Xyzzy\n" == output.err
 
 
 def test_a_seed_writes_the_same_again(
