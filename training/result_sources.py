@@ -54,7 +54,7 @@ SOURCES = {
         "edge_runtime/speech/grammar.py",
         "edge_runtime/speech/hubs.py",
         "edge_runtime/speech/jsgf.py",
-        "edge_runtime/speech/logits.py",
+        "edge_runtime/speech/script.py",
         "edge_runtime/speech/recording.py",
         "edge_runtime/speech/spelling.py",
         "edge_runtime/speech/viterbi.py",

@@ -46,11 +46,12 @@ class TranscriberNetwork(nn.Module):
         n_layers: int,
         n_symbols: int,
         dropout: float = 0.0,
+        layers: type[SharedGRU] = SharedGRU,
     ) -> None:
         super().__init__()
         self.subsample = nn.Linear(CONTEXT_FRAMES * n_mels, hidden)
         self.context = nn.Linear(CONTEXT_STEPS * hidden, hidden)
-        self.gru = SharedGRU(hidden, n_layers)
+        self.gru = layers(hidden, n_layers)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, n_symbols)
 
@@ -60,11 +61,7 @@ class TranscriberNetwork(nn.Module):
         h = F.relu(self.subsample(stack(features, past, STRIDE_FRAMES)))
         h = self.dropout(h)
         h = h + F.relu(self.context(stack(h, CONTEXT_STEPS - 1, 1)))
-        return self.output(self.dropout(self.recur(self.dropout(h))))
-
-    def recur(self, y: Tensor) -> Tensor:
-        """Return the stream, (B, T, H), behind the last layer."""
-        return self.gru(y)
+        return self.output(self.dropout(self.gru(self.dropout(h))))
 
 
 class TranscriberStep(nn.Module):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle_parts import PhonesSpec
-from edge_runtime.speech.logits import check_logits, log_probabilities
+from edge_runtime.errors import EngineError
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,24 @@ class Script:
 
         Raises EngineError for another shape, and for logits that are not finite.
         """
-        check_logits(logits, self.n_logits)
+        if logits.ndim != 2 or logits.shape[1] != self.n_logits:
+            raise EngineError(
+                f"logits: shape is {logits.shape}, expected (steps, {self.n_logits})"
+            )
+        is_finite = np.isfinite(logits)
+        if not is_finite.all():
+            raise EngineError(
+                f"logits: found {logits[~is_finite][0]}, expected finite numbers; the"
+                " model is damaged, or overflows: try another --precision or --engine"
+            )
         return logits[:, self.first : self.first + len(self.symbols)]
 
     def log_probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return each symbol's log probability, (T, symbols); raises as `own` does."""
-        return log_probabilities(self.own(logits), len(self.symbols))
+        wide = self.own(logits).astype(np.float64)
+        wide -= wide.max(axis=1, keepdims=True)
+        wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
+        return wide
 
 
 def letters(alphabet: Sequence[str], blank: int, phones: PhonesSpec | None) -> Script:

@@ -20,6 +20,7 @@ import tiedge
 from edge_runtime.errors import CheckpointError, DataError, SettingError, TiedgeError
 from training import loop
 from training.checkpoint import read_weights
+from training.gru_layers import SeparateGRU
 from training.optimizers import make_optimizers
 from training.phones import LEXICON_FILE, PHONES
 from training.recipe import override
@@ -29,7 +30,6 @@ from training.speech import ALPHABET, STRIDE_FRAMES
 from training.synthetic_speech import PACKAGES
 from training.tasks.commands import CommandsTask
 from training.tasks.transcribe import TranscribeTask, ctc_length
-from training.taught_transcriber import SeparateGRU
 from training.trained import TrainedTranscriber, open_checkpoint
 
 ROOT = Path(tiedge.__file__).parent

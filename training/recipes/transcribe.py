@@ -84,16 +84,16 @@ class TranscribeRecipe(Recipe):
 
     def network(self) -> TranscriberNetwork:
         """Return the network that these settings describe, with fresh weights."""
-        from training.taught_transcriber import TaughtTranscriber
-        from training.transcriber import enlarge
+        from training.gru_layers import SeparateGRU, WavefrontGRU
+        from training.transcriber import TranscriberNetwork, enlarge
 
-        network = TaughtTranscriber(
+        network = TranscriberNetwork(
             self.front_end.n_mels,
             self.hidden,
             self.layers,
             len(ALPHABET) + (len(PHONES) if self.phones else 0),
             self.dropout,
-            shared=self.shared,
+            WavefrontGRU if self.shared else SeparateGRU,
         )
         if self.muon_rate:
             enlarge(network)
