@@ -3,8 +3,8 @@
 Layer l at step t needs layer l - 1 at step t and itself at step t - 1, so those with
 the same l + t make a wave whose products are one product. Layer after layer, as
 `nn.GRU` runs, reads the kernels for each step of each layer; waves read them L times
-more seldom. On one core (320 wide, 4 layers, batches of 12) a training step took 0.63
-of the time.
+more seldom. Forward and backward through 4 layers of 320, 130 steps, on one core of an
+AMD EPYC took 0.76 of the time for batches of 12, and 1.06 for batches of 24.
 """
 
 from __future__ import annotations
