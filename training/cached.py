@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_runtime.errors import DataError, SettingError
 from edge_runtime.files import replacing
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only process that makes files in a folder; the next one waits.
+
+    The processes of a `torchrun` all need the same caches: look again, within the
+    block, for what is missing. A folder that cannot be locked, as some network drives
+    cannot, is not.
+    """
+    descriptor = None
+    try:
+        with suppress(OSError):  # whoever writes there says why it cannot be written
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            _lock(descriptor, folder)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{folder}: waiting for a process that fills it", file=sys.stderr)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from edge_runtime.cache import cache_folder
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND, FrontEnd
 from edge_runtime.progress import Progress
 from edge_runtime.transcriber import FLUSH_MS
-from training.cached import caching, damaged
+from training.cached import alone, caching, damaged
 from training.sound_augmentation import PCM_PEAK, to_16_bits
 from training.speech import STRIDE_FRAMES, Utterance, read_utterance
 from training.table import check_files
@@ -53,11 +53,9 @@ class ClipStore:
         firsts = range(0, len(utterances), SHARD_CLIPS)
         parts = [utterances[first : first + SHARD_CLIPS] for first in firsts]
         paths = [folder / f"{_key(part, front_end)}.safetensors" for part in parts]
-        missing = [(u, p) for u, p in zip(parts, paths, strict=True) if not p.exists()]
-        with Progress(sum(len(part) for part, _ in missing)) as progress:
-            for part, path in missing:
-                with caching(path) as temporary:
-                    temporary.write_bytes(save(self._made(part, progress)))
+        if not all(path.exists() for path in paths):
+            with alone(folder):
+                self._make(list(zip(parts, paths, strict=True)))
         self._shards = [_open(path) for path in paths]
         ends = [shard.get_tensor("ends") for shard in self._shards]
         self._ends = np.concatenate(ends)  # (N, 2), in samples and frames
@@ -94,6 +92,14 @@ class ClipStore:
         start, end = self._starts[number, column], self._ends[number, column]
         part: NDArray[Any] = stored[int(start) : int(end)]
         return part
+
+    def _make(self, shards: Sequence[tuple[Sequence[Utterance], Path]]) -> None:
+        """Write the files that are missing."""
+        missing = [(part, path) for part, path in shards if not path.exists()]
+        with Progress(sum(len(part) for part, _ in missing)) as progress:
+            for part, path in missing:
+                with caching(path) as temporary:
+                    temporary.write_bytes(save(self._made(part, progress)))
 
     def _made(
         self, utterances: Sequence[Utterance], progress: Progress

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.cache import cache_folder
 from edge_runtime.errors import CheckpointError, DataError
-from training.cached import caching, damaged
+from training.cached import alone, caching, damaged
 from training.synthetic_speech import ESPEAK
 
 PHONES = (
@@ -46,8 +46,18 @@ def pronounce(
     """
     path = (cache_folder() if cache is None else cache) / CACHE_FILE
     known = _read(path)
-    missing = sorted(set(words) - known.keys())
-    if missing and shutil.which(ESPEAK) is None:
+    if not known.keys() >= set(words):
+        with alone(path.parent):
+            known = _read(path)
+            _add(path, known, sorted(set(words) - known.keys()))
+    return {word: tuple(known[word]) for word in words}
+
+
+def _add(path: Path, known: dict[str, list[str]], missing: Sequence[str]) -> None:
+    """Ask for the words that are missing; keep them in a cache."""
+    if not missing:
+        return
+    if shutil.which(ESPEAK) is None:
         raise DataError(
             f"{ESPEAK} is not installed; run: apt-get install {ESPEAK}, or train"
             " without it: phones=0"
@@ -55,10 +65,8 @@ def pronounce(
     for first in range(0, len(missing), _WORDS_AT_ONCE):
         some = missing[first : first + _WORDS_AT_ONCE]
         known.update(zip(some, _ask(some), strict=True))
-    if missing:
-        with caching(path) as temporary:
-            temporary.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
-    return {word: tuple(known[word]) for word in words}
+    with caching(path) as temporary:
+        temporary.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
 
 
 def encode_phones(

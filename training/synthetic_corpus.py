@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.audio import read_audio, write_opus
+from edge_runtime.cache import cache_folder
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
 from edge_runtime.files import replacing, write_text
 from edge_runtime.options import Parser
 from edge_runtime.progress import Progress
-from training.cached import damaged
-from training.corpora import DEV, TRAIN
+from training.cached import alone, damaged
+from training.corpora import DEV, TRAIN, read_corpora
 from training.data import data_folder
-from training.speech import TABLE_FILE
+from training.speech import TABLE_FILE, Utterance
 from training.synthetic_speech import (
     PACKAGES,
     Voice,
@@ -92,6 +93,16 @@ def make_corpus(
     write_text(folder / TABLE_FILE, planned)
     (folder / PLAN_FILE).unlink(missing_ok=True)
     return folder / TABLE_FILE
+
+
+def cached_corpus(
+    name: str, n_clips: int, draw: DrawText | None = None
+) -> list[Utterance]:
+    """Return the corpus that `make_corpus` makes, kept in the user's cache folder."""
+    folder = cache_folder() / f"{name}-{n_clips}"
+    with alone(folder.parent):
+        make_corpus(folder, n_clips, seed=0, draw=draw)
+    return read_corpora(folder)
 
 
 def _table(names: Sequence[str], jobs: Sequence[tuple[str, Voice, str]]) -> str:

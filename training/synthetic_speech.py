@@ -19,7 +19,7 @@ from edge_runtime.cache import cache_folder
 from edge_runtime.errors import DataError
 from edge_runtime.progress import Progress
 from edge_runtime.resample import resample
-from training.cached import caching, damaged
+from training.cached import alone, caching, damaged
 
 ESPEAK = "espeak-ng"
 FLITE = "flite"
@@ -121,12 +121,9 @@ def speak(
     key = hashlib.sha256(repr((jobs, sample_rate_hz, TRIM_LEVEL)).encode()).hexdigest()
     path = folder / f"speech-{key[:16]}.npz"
     if not path.exists():
-        for program in sorted({voice.program for _, voice in jobs}):
-            require(program)
-        with caching(path) as temporary, temporary.open("wb") as file:
-            clips = _spoken(jobs, sample_rate_hz)
-            lengths = np.array([len(clip) for clip in clips])
-            np.savez(file, samples=np.concatenate(clips), lengths=lengths)
+        with alone(folder):
+            if not path.exists():
+                _speak_into(path, jobs, sample_rate_hz)
     try:
         with path.open("rb") as kept, np.load(kept) as stored:
             samples, lengths = stored["samples"], stored["lengths"]
@@ -135,6 +132,17 @@ def speak(
     if len(lengths) != len(jobs) or lengths.sum() != len(samples):
         raise damaged(path)
     return np.split(samples, np.cumsum(lengths)[:-1])
+
+
+def _speak_into(
+    path: Path, jobs: Sequence[tuple[str, Voice]], sample_rate_hz: int
+) -> None:
+    for program in sorted({voice.program for _, voice in jobs}):
+        require(program)
+    with caching(path) as temporary, temporary.open("wb") as file:
+        clips = _spoken(jobs, sample_rate_hz)
+        lengths = np.array([len(clip) for clip in clips])
+        np.savez(file, samples=np.concatenate(clips), lengths=lengths)
 
 
 def _spoken(

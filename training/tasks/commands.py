@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from edge_runtime.cache import cache_folder
-from training.corpora import read_corpora
 from training.recipes.commands import CommandsRecipe
 from training.sentences import Sentences, read_source
 from training.speech import Utterance
-from training.synthetic_corpus import make_corpus
+from training.synthetic_corpus import cached_corpus
 from training.tasks.transcribe import TranscribeTask
 
 
@@ -24,6 +22,5 @@ class CommandsTask(TranscribeTask):
 
     def more_corpora(self) -> dict[str, list[Utterance]]:
         key = hashlib.sha256(self._sentences.text.encode()).hexdigest()[:16]
-        folder = cache_folder() / f"commands-{key}-{self._n_spoken}"
-        make_corpus(folder, self._n_spoken, seed=0, draw=self._sentences.draw)
-        return {"commands": read_corpora(folder)}
+        draw = self._sentences.draw
+        return {"commands": cached_corpus(f"commands-{key}", self._n_spoken, draw)}

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_runtime.cache import cache_folder
 from edge_runtime.ctc import greedy_text
 from edge_runtime.errors import DataError
 from edge_runtime.front_end import MILLISECONDS_PER_SECOND
@@ -49,7 +48,7 @@ from training.speech import (
     told_foreign,
     writable,
 )
-from training.synthetic_corpus import make_corpus
+from training.synthetic_corpus import cached_corpus
 from training.task import Task
 from training.texts import TRAINING_TEXTS, UNKNOWN, read_sentences
 from training.transcriber import KERNELS
@@ -87,7 +86,9 @@ class TranscribeTask(Task):
             }
             noise = data_folder() / "noise"
             if recipe.synthetic:
-                corpora["synthetic"] = self._synthetic()
+                corpora["synthetic"] = cached_corpus(
+                    "synthetic-corpus", recipe.synthetic
+                )
         else:
             corpora = {"own": read_corpora(data)}
             noise = (data if data.is_dir() else data.parent) / "noise"
@@ -150,12 +151,6 @@ class TranscribeTask(Task):
     def more_corpora(self) -> dict[str, list[Utterance]]:
         """Return what is heard beside, by name; nothing here."""
         return {}
-
-    def _synthetic(self) -> list[Utterance]:
-        n_clips = self.recipe.synthetic
-        folder = cache_folder() / f"synthetic-corpus-{n_clips}"
-        make_corpus(folder, n_clips, seed=0)
-        return read_corpora(folder)
 
     def _keep(self, store: ClipStore, heard: Sequence[Utterance], where: Path) -> None:
         """Keep the clips that can be learnt from."""
