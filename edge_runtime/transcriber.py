@@ -59,7 +59,7 @@ class Event:
     """Later events may change what is partial. Behind what is final, another utterance
     begins."""
     text: str
-    """Of this utterance alone."""
+    """Of this utterance alone; none where partial text proved to be noise."""
     start_s: float
     """Where the utterance begins, in seconds from the first sample on."""
     audio_s: float

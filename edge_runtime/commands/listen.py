@@ -120,9 +120,7 @@ def _write(
             if seconds is not None and heard_s >= seconds:
                 break
     finally:  # Ctrl-C ends what is being said, too
-        last = transcriber.finish()
-        if last.text or as_json:
-            _tell(last, as_json=as_json)
+        _tell(transcriber.finish(), as_json=as_json)
         if isinstance(blocks, Waiting) and blocks.lost_s > told_s:
             _say_lost(blocks.lost_s)
 
@@ -136,7 +134,8 @@ def _tell(event: Event, *, as_json: bool) -> None:
     if event.kind == "final":
         intent = "" if event.intent is None else f"\t{json.dumps(asdict(event.intent))}"
         clear = "\r\x1b[K" if on_terminal else ""
-        print(f"{clear}{event.text}{intent}", flush=True)
+        line = f"{event.text}{intent}\n" if event.text else ""
+        print(f"{clear}{line}", end="", flush=True)
     elif on_terminal:
         print(f"\r\x1b[K{event.text} …", end="", flush=True)
 

@@ -108,6 +108,8 @@ class SpelledGrammar:
         complete = [state for node in sorted(grammar.finals) for state in meeting[node]]
         self.complete: Indices = np.array(complete, np.intp)
         """States in which a sentence may end."""
+        self.ends: Indices = np.union1d(self.complete, [REST, SPACE])
+        """Those, and the states in which nothing was said yet."""
 
     def _gate(self, sources: Sequence[int]) -> list[int]:
         """Return ways into a gate, as `leaders` numbers them: a rest, then leaders."""

@@ -79,11 +79,14 @@ class GrammarDecoder:
         return " ".join(word.text for word in self.words(whole=False))
 
     def finish(self) -> str:
-        """Return the words of the best path that ends with a whole sentence."""
+        """Return the words of the best path that ends with a whole sentence.
+
+        There are none where it is likelier that nothing was said at all.
+        """
         return " ".join(word.text for word in self.words(whole=True))
 
     def words(self, *, whole: bool) -> list[Word]:
-        """Return the words so far, or of the best path that ends with a sentence."""
+        """Return the words so far, or, as `finish` does, of a whole sentence."""
         best = self._best(whole=whole)
         if self._scores[best] == -np.inf:
             return []
@@ -121,8 +124,8 @@ class GrammarDecoder:
     def _best(self, *, whole: bool) -> int:
         if not whole:
             return int(np.argmax(self._scores))
-        complete = self._graph.complete
-        return int(complete[np.argmax(self._scores[complete])])
+        ends = self._graph.ends
+        return int(ends[np.argmax(self._scores[ends])])
 
     def _step(self, log_probabilities: NDArray[np.float64]) -> None:
         scores, entries = self._scores, self._graph.entries

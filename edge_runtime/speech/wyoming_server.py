@@ -81,19 +81,24 @@ class Handler(AsyncEventHandler):
                 raise AudioError(f"more than {MOST_CLIENTS} clients at once; try later")
             while (event := await self._next()) is not None:
                 await self.handle_event(event)
-            if self._transcriber is not None:
-                _say("left before audio-stop")
+            self._say_left()
         except TimeoutError:
             _say(f"let go: nothing came, or was taken, for {PATIENCE_S:g} s")
         except AudioError as error:
             _say(f"let go: {error}")
             with suppress(OSError):
                 await self._let_go(error)
-        except (OSError, asyncio.IncompleteReadError):
+        except asyncio.IncompleteReadError:
             _say("left within an event")
+        except OSError:  # one that has its transcript need not wait for what follows
+            self._say_left()
         finally:
             self._room.n_clients -= 1
             self.writer.close()
+
+    def _say_left(self) -> None:
+        if self._transcriber is not None:
+            _say("left before audio-stop")
 
     async def handle_event(self, event: Event) -> bool:
         """Answer one event; a mistake of the client's is told, and ends its turn."""
@@ -163,7 +168,7 @@ class Handler(AsyncEventHandler):
             async with self._room.one_at_a_time:
                 events = await asyncio.to_thread(transcriber.feed, part)
             for heard in events:
-                if heard.kind == "final":
+                if heard.kind == "final" and heard.text:
                     await self._tell(heard.text)
 
     async def _finish(self) -> None:

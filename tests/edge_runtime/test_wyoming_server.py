@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +26,10 @@ PATIENCE_S = 60.0
 FORM = {"rate": RATE_HZ, "width": 2, "channels": 1}
 MANY = 20
 """Clients, more than are served."""
+
+
+LEAVES_AT_ONCE = struct.pack("ii", 1, 0)
+"""Linger: closing resets the connection."""
 
 
 class Server:
@@ -137,6 +142,19 @@ def test_what_is_no_event_is_told_and_ends_the_connection(
     assert data["text"].startswith(message)
     assert server.said().startswith(f"tiedge listen: client: let go: {message}")
     assert "ab" == transcript(server)
+
+
+def test_a_client_that_has_its_transcript_may_leave(server: Server) -> None:
+    """At once, however it does: nothing is said of it."""
+    with server.connect() as connection:
+        connection.sendall(packed("audio-start", FORM) + said() + STOP)
+        answers(connection, "transcript")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LEAVES_AT_ONCE)
+    with server.connect() as connection:
+        connection.sendall(b"nonsense\n")
+        answers(connection)
+
+    assert server.said().startswith("tiedge listen: client: let go: header: is no JSON")
 
 
 @pytest.mark.parametrize(

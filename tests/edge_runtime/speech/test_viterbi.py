@@ -151,6 +151,17 @@ def test_what_does_not_fit_has_no_intent(text: str) -> None:
     assert decoder.intent() is None
 
 
+def test_silence_is_no_sentence() -> None:
+    """Nor is a sound that is less of any sentence than of silence."""
+    decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, GRAMMAR))
+    rows = logits([0] * 8)
+    rows[4, 2] = 8.0  # nearly a letter
+
+    decoder.feed(rows)
+
+    assert (decoder.finish(), decoder.intent()) == ("", None)
+
+
 def test_words_have_times_and_confidence() -> None:
     """A word lasts from its first letter to its last; what is unclear is less sure."""
     decoder = GrammarDecoder(SpelledGrammar(ALPHABET, 0, word_loop(WORDS)))
@@ -199,7 +210,10 @@ def ways_from(grammar: Grammar, place: Place) -> list[tuple[Place, int]]:
 def words_of_the_best_path(
     grammar: Grammar, scores: NDArray[np.float64]
 ) -> tuple[float, tuple[str, ...]]:
-    """Return the score and the words of the best path that ends a sentence."""
+    """Return the score of the best path that ends a sentence, and what was said.
+
+    Those are its words, or none where the best path that says nothing scores higher.
+    """
     paths: dict[Place, tuple[float, tuple[str, ...]]] = {("rest", 0, 0): (0.0, ())}
     for row in scores:
         longer: dict[Place, tuple[float, tuple[str, ...]]] = {}
@@ -223,7 +237,9 @@ def words_of_the_best_path(
             and grammar.arcs[index].target in grammar.finals
         )
     ]
-    return max(whole, default=(-np.inf, ()))
+    score, words = max(whole, default=(-np.inf, ()))
+    silence = max(paths.get((kind, 0, 0), (-np.inf, ())) for kind in ("rest", "space"))
+    return score, words if score >= silence[0] else ()
 
 
 GRAMMARS_OF_MANY_WAYS = [
