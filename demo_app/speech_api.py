@@ -31,7 +31,7 @@ from demo_app.settings import Settings
 from demo_app.workers import Workers
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
-from edge_runtime.speech.options import fits_english
+from edge_runtime.speech.options import BUNDLE, fits_english
 from edge_runtime.transcriber import Event, Transcriber, require_speech
 
 END = "end"
@@ -49,7 +49,7 @@ class Greeting(Expected):
     """The first message of a client."""
 
     sample_rate_hz: int
-    bundle: str = "digits"
+    bundle: str = BUNDLE
     engine: str = "litert"
     precision: str = "int8"
     samples: Literal["float32", "int16"] = "float32"

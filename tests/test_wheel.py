@@ -134,7 +134,17 @@ def test_missing_extra_is_one_line(device: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["denoise", "denoise-live", "digits", "enhance", "lm", "looks", "superres"]
+    "name",
+    [
+        "denoise",
+        "denoise-live",
+        "digits",
+        "enhance",
+        "lm",
+        "looks",
+        "superres",
+        "transcribe",
+    ],
 )
 def test_installed_command_inspects_ready_made_bundle(
     device: Path, tmp_path: Path, name: str

@@ -14,8 +14,12 @@ from functools import partial
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, missing_package
-from edge_runtime.options import Parser, add_engine_options, bounded, name_or_path
-from edge_runtime.speech.options import DecodingChoice, add_decoding_options
+from edge_runtime.options import Parser, add_engine_options, bounded
+from edge_runtime.speech.options import (
+    DecodingChoice,
+    add_bundle_option,
+    add_decoding_options,
+)
 from edge_runtime.speech.sources import Block, Waiting, open_microphone, standard_input
 from edge_runtime.transcriber import Event, Transcriber, open_speech, require_speech
 
@@ -155,13 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write down what is said while it is said: a line for each"
         " utterance that a pause ends.",
     )
-    parser.add_argument(
-        "--bundle",
-        type=name_or_path,
-        default="digits",
-        metavar="NAME",
-        help="a ready-made bundle, or the path of one; default digits",
-    )
+    add_bundle_option(parser)
     add_decoding_options(parser)
     add_engine_options(parser, FORMAT_OF_ENGINE, depth=False, seed=False)
     parser.add_argument(

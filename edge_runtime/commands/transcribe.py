@@ -16,14 +16,17 @@ from edge_runtime.options import (
     Parser,
     add_engine_options,
     bounded,
-    name_or_path,
     path,
     print_json,
     usable_cores,
 )
 from edge_runtime.speech.desk import Order, Row
 from edge_runtime.speech.listing import Recording, check_names, list_recordings
-from edge_runtime.speech.options import DecodingChoice, add_decoding_options
+from edge_runtime.speech.options import (
+    DecodingChoice,
+    add_bundle_option,
+    add_decoding_options,
+)
 from edge_runtime.speech.transcript import FORMATS
 from edge_runtime.workers import Ended, do_at_once
 
@@ -218,13 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "files", metavar="FILE", type=path, nargs="+", help="or a folder of them"
     )
-    parser.add_argument(
-        "--bundle",
-        type=name_or_path,
-        default="digits",
-        metavar="NAME",
-        help="a ready-made bundle, or the path of one; default digits",
-    )
+    add_bundle_option(parser)
     add_decoding_options(parser)
     add_engine_options(parser, FORMAT_OF_ENGINE, depth=False, seed=False)
     parser.add_argument(

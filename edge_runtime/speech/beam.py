@@ -30,15 +30,15 @@ STRANGE = -12.0
 class BeamSettings:
     """Chosen on held-out speakers."""
 
-    width: int = 24
+    width: int = 64
     """Hypotheses that are kept."""
-    margin: float = 12.0
+    margin: float = 14.0
     """Worse ones than the best by more nats are dropped."""
     symbol_margin: float = 8.0
     """Symbols of a step that are worse than its best by more nats are not tried."""
-    weight: float = 0.8
+    weight: float = 0.6
     """Of the language model's log probabilities."""
-    bonus: float = 0.5
+    bonus: float = 1.5
     """Nats for each word, since a language model makes long texts unlikely."""
     hot_words: tuple[str, ...] = ()
     """Words that are expected; the language model need not know them."""

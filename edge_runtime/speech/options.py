@@ -14,7 +14,7 @@ from edge_runtime.bundle import BUNDLES
 from edge_runtime.bundle_reader import NAME
 from edge_runtime.decoder import Decoding
 from edge_runtime.errors import SettingError
-from edge_runtime.options import path
+from edge_runtime.options import name_or_path, path
 from edge_runtime.speech.beam import BeamSettings
 from edge_runtime.speech.grammar import read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
@@ -22,8 +22,22 @@ from edge_runtime.speech.words import fold
 
 GRAMMARS = Path(__file__).parents[1] / "grammars"
 """The ready-made grammars."""
-NONE = "none"
+BUNDLE = "transcribe"
+"""The ready-made bundle that hears speech where no other is named."""
 LANGUAGE_MODEL = "lm"
+NONE = "none"
+
+
+def add_bundle_option(parser: argparse.ArgumentParser) -> None:
+    """Add --bundle."""
+    parser.add_argument(
+        "--bundle",
+        type=name_or_path,
+        default=BUNDLE,
+        metavar="NAME",
+        help=f"a ready-made bundle, or the path of one; default {BUNDLE}; digits hears"
+        " zero to nine alone",
+    )
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from edge_runtime.speech.hubs import Indices
 from edge_runtime.speech.spelling import REST, SpelledGrammar
 from edge_runtime.speech.words import Word
 
-LEAST_FIT = -1.0
+LEAST_FIT = -1.3
 """Nats a step of speech, below which a recording is not of the grammar."""
 
 

@@ -41,13 +41,15 @@ class TranscribeRecipe(Recipe):
     phones: float = 2.0
     """Weight of the loss on the phones that espeak-ng says a text has, beside that on
     letters; 0 for letters alone."""
-    synthetic: int = 6000
+    synthetic: int = 1500
     """Clips made by espeak-ng, flite and festival; 0 for recordings alone."""
-    distorted: float = 0.25
+    distorted: float = 0.1
     """Part of the examples whose sound is distorted: noise, rooms, levels."""
-    varied: float = 0.5
+    varied: float = 0.3
     """Part of the examples whose features, as they are kept on disk, are changed in
     tempo, formants and response, which costs less; the others are as recorded."""
+    masks: int = 2
+    """Bands, and moments, of an example that are blanked, at most."""
     longest_s: float = 12.0
     """Longer clips are not trained on."""
 
@@ -63,6 +65,7 @@ class TranscribeRecipe(Recipe):
             synthetic=(0, 10**7),
             distorted=(0, 1),
             varied=(0, 1),
+            masks=(0, 20),
             longest_s=(0.5, 60),
         )
         if self.chunk_frames % STRIDE_FRAMES:

@@ -77,7 +77,7 @@ class TranscribeTask(Task):
         self.recipe = recipe
         self.front_end = recipe.front_end
         self._augmentation = Augmentation(
-            n_masks=2, mask_mels=8, mask_frames=12, tempo=(0.85, 1.15)
+            n_masks=recipe.masks, mask_mels=8, mask_frames=12, tempo=(0.85, 1.15)
         )
         self._filter_bank = [self.front_end.warped_filters(warp) for warp in WARPS]
         if data is None:
