@@ -79,12 +79,12 @@ wuw-corpus-ii is CC BY-SA 4.0 and so are these weights. The code is Apache-2.0.
 
 ## How the checkpoint was chosen
 
-The best of its run on the dev parts, whose speakers training never heard. The test
-parts were scored once, when it was there.
+The best of its run on the dev parts, whose speakers training never heard; the search
+was tuned there, too. Of the test parts, a few clips were looked at.
 
 ## Limits
 
-Five hours of recordings are little: expect a word in two or three to be wrong in free
+Five hours of recordings are little: expect every second word to be wrong in free
 speech, and far less where a list of words or a grammar says what may come. Speakers of
 other accents, loud rooms and distant microphones make it worse.
 """

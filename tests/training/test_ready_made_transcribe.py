@@ -26,7 +26,7 @@ from training.table import read_rows
 
 DATA = Path(os.environ.get("TIEDGE_DATA", "../shared/data")) / "speech"
 N_CLIPS = 20
-"""Checked by every test run; results/speech.json tells of all."""
+"""Checked by every test run."""
 KEYWORDS = ("operator", "thinkengine", "voyager", "onword", "wildfire")
 COFFEE = GRAMMARS / "coffee.gram"
 PIECE_S = 0.05
