@@ -120,7 +120,7 @@ def load_into(network: nn.Module, weights: dict[str, Tensor], where: Path) -> No
     network.load_state_dict(weights)
 
 
-def initialize(network: nn.Module, weights: dict[str, Tensor]) -> tuple[int, int]:
+def initialize(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[int, int]:
     """Copy the weights whose name and shape fit; return (copied, all)."""
     own = network.state_dict()
     fitting = {

@@ -230,7 +230,10 @@ def _prepare(
     network: nn.Module, task: Task, start: Start, clusters: int, fabric: Fabric
 ) -> None:
     if start.checkpoint is not None:
-        copied, n_all = initialize(network, read_weights(start.checkpoint))
+        weights = read_weights(start.checkpoint)
+        copied, n_all = initialize(
+            network, task.translated(weights, network, start.checkpoint)
+        )
         fabric.print(
             f"{start.checkpoint}: {copied} of {n_all} weights fit", file=sys.stderr
         )

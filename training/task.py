@@ -45,6 +45,15 @@ class Task(ABC):
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
 
+    def translated(
+        self, weights: Mapping[str, Tensor], network: nn.Module, checkpoint: Path
+    ) -> Mapping[str, Tensor]:
+        """Return a checkpoint's weights in the order of this run's symbols.
+
+        `network` has fresh ones, for symbols that the checkpoint does not know.
+        """
+        return weights
+
     def prepared(self, network: nn.Module) -> nn.Module:
         """Return a network whose first weights come of a checkpoint, fit for this run.
 

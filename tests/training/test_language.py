@@ -10,6 +10,8 @@ import torch
 
 from edge_runtime.errors import CheckpointError, DataError
 from training.language import LanguageNetwork, LanguageStep, nats_per_word, windows
+from training.recipes.lm import LmRecipe
+from training.tasks.lm import LmTask
 from training.texts import (
     END,
     UNKNOWN,
@@ -91,6 +93,35 @@ def test_the_most_frequent_words_are_known() -> None:
 
     assert (END, UNKNOWN, "b", "a", "c") == known
     assert [(2, 3, 4), (2, 1, 3, 1), (2,)] == numbered(sentences, known)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_run_goes_on_with_the_rows_of_its_words(
+    tmp_path: Path, *, tied: bool
+) -> None:
+    """Another text ranks words otherwise and has others: each keeps its own row."""
+    before = LmTask(*_texts(tmp_path / "1.txt", ["b b b a", "a c"], tied=tied))
+    after = LmTask(*_texts(tmp_path / "2.txt", ["c c c a", "a d b"], tied=tied))
+    for name, text in before.files().items():
+        (tmp_path / name).write_text(text)
+    learned, fresh = before.network(), after.network()
+
+    found = after.translated(learned.state_dict(), fresh, tmp_path)
+
+    assert (END, UNKNOWN, "b", "a", "c") == before.words
+    assert (END, UNKNOWN, "c", "a", "b", "d") == after.words
+    table, own = found["words.weight"], fresh.state_dict()["words.weight"]
+    assert torch.equal(learned.words.weight[[0, 1, 4, 3, 2]], table[:5])
+    assert torch.equal(own[5], table[5])
+    bias = "words.bias" if tied else "output.bias"
+    assert torch.equal(learned.state_dict()[bias][[0, 1, 4, 3, 2]], found[bias][:5])
+    assert torch.equal(learned.gru.cell.weight_hh_l0, found["gru.cell.weight_hh_l0"])
+
+
+def _texts(path: Path, sentences: list[str], *, tied: bool) -> tuple[LmRecipe, Path]:
+    """Return a small recipe and a text of these sentences, again and again."""
+    path.write_text("\n".join(sentences * 20))
+    return LmRecipe(words=10, hidden=4, batch=2, tied=tied), path
 
 
 def test_odd_files_are_told(tmp_path: Path) -> None:

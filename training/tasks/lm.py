@@ -24,6 +24,7 @@ from training.texts import (
     known_words,
     numbered,
     read_sentences,
+    read_words,
 )
 
 SPOKEN = ("speechocean762", "wuw-corpus-ii")
@@ -33,6 +34,9 @@ HELD_OUT = {
 }
 HELD_OUT_ONE_IN = 20
 """Of a user's own sentences, every so many is held out."""
+
+ROWS_OF_WORDS = {"words.weight", "words.bias", "output.weight", "output.bias"}
+"""Weights with a row for each word."""
 
 
 class LmTask(Task):
@@ -101,6 +105,21 @@ class LmTask(Task):
 
     def network(self) -> nn.Module:
         return self.recipe.network(len(self.words))
+
+    def translated(
+        self, weights: Mapping[str, Tensor], network: nn.Module, checkpoint: Path
+    ) -> Mapping[str, Tensor]:
+        """Return the weights with the rows of each word where this run has the word."""
+        before = {word: place for place, word in enumerate(read_words(checkpoint))}
+        known = [n for n, word in enumerate(self.words) if word in before]
+        places = [before[self.words[n]] for n in known]
+        own = network.state_dict()
+        found = dict(weights)
+        for name in ROWS_OF_WORDS & weights.keys() & own.keys():
+            if weights[name].shape == (len(before), *own[name].shape[1:]):
+                found[name] = own[name].clone()
+                found[name][known] = weights[name][places]
+        return found
 
     def batch(self, step: int, indices: Sequence[int]) -> dict[str, Tensor]:
         n_steps = max(1, len(self._heard) // self.recipe.batch)
