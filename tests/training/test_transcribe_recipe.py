@@ -260,6 +260,24 @@ def test_phones_are_heard_beside_letters(corpus: Path, tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "run")
 
 
+def test_phones_win_against_all_others_or_each_step_by_itself(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """As a random field the loss is what is left between the two; so is the score."""
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+    alone, field = (task(corpus, "phones=1", f"crf={c}") for c in (0, 1))
+    network = alone.network()
+    batch = alone.batch(0, range(4))
+
+    (row,) = train(corpus, tmp_path / "run", "phones=1", "crf=0.9", "steps=2")[-1:]
+
+    letters = task(corpus, "phones=0").loss(network, batch)
+    assert alone.loss(network, batch) > field.loss(network, batch) > letters - 10
+    assert field.score == "minus_nats_per_phone" and "per_own" not in row
+    assert 0.0 < float(row["nats_own"]) == -float(row["minus_nats_per_phone"])
+
+
 def test_layers_of_their_own_are_to_compare_with(corpus: Path, tmp_path: Path) -> None:
     """As many more weights as cells; such a network is not exported."""
     shared, own = (
@@ -287,6 +305,7 @@ def test_layers_of_their_own_are_to_compare_with(corpus: Path, tmp_path: Path) -
         (["batch=0"], "batch=0: expected 1 to 100000"),
         (["longest_s=nan"], "longest_s=nan: expected 0.5 to 60"),
         (["distorted=2"], "distorted=2.0: expected 0 to 1"),
+        (["crf=0.9", "phones=0"], r"crf=0\.9: is about phones, found phones=0"),
     ],
 )
 def test_settings_have_limits(settings: list[str], message: str) -> None:

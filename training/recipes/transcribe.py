@@ -41,6 +41,9 @@ class TranscribeRecipe(Recipe):
     phones: float = 2.0
     """Weight of the loss on the phones that espeak-ng says a text has, beside that on
     letters; 0 for letters alone."""
+    crf: float = 0.0
+    """Of the loss on phones, how much makes a text win against all others, as trigrams
+    of phones weigh them; below 1, the rest makes it likely by itself (CTC-CRF)."""
     synthetic: int = 1500
     """Clips made by espeak-ng, flite and festival; 0 for recordings alone."""
     distorted: float = 0.1
@@ -62,6 +65,7 @@ class TranscribeRecipe(Recipe):
             dropout=(0, 0.95),
             chunk_frames=(STRIDE_FRAMES, 30),
             phones=(0, 100),
+            crf=(0, 1),
             synthetic=(0, 10**7),
             distorted=(0, 1),
             varied=(0, 1),
@@ -74,6 +78,11 @@ class TranscribeRecipe(Recipe):
                 f" {STRIDE_FRAMES}"
             )
 
+        if self.crf and not self.phones:
+            raise SettingError(
+                f"crf={self.crf:g}: is about phones, found phones=0; expected a weight"
+                " for them, or crf=0"
+            )
         if self.sample_rate_hz not in FRONT_ENDS:
             raise SettingError(
                 f"sample_rate_hz={self.sample_rate_hz}: expected one of"

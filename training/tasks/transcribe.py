@@ -19,12 +19,14 @@ from edge_runtime.front_end import MILLISECONDS_PER_SECOND
 from edge_runtime.transcriber import FLUSH_MS
 from training.clip_store import ClipStore
 from training.corpora import CHOSEN, DEV, HELD_OUT_ONE_IN, TRAIN, read_corpora
+from training.ctc_crf import log_partition, log_weights, trigrams
 from training.data import data_folder
 from training.learnable import LeftOut, ctc_length, why_not
 from training.metrics import edit_distance, letter_errors, word_errors
 from training.noises import read_noises
 from training.phones import (
     LEXICON_FILE,
+    PHONES,
     encode_phones,
     greedy_phones,
     lexicon_text,
@@ -99,7 +101,7 @@ class TranscribeTask(Task):
         corpora = self._writable(corpora, where)
         self._said: dict[str, tuple[str, ...]] = {}
         if recipe.phones:
-            self.score = "phone_accuracy"
+            self.score = "minus_nats_per_phone" if recipe.crf else "phone_accuracy"
             texts = [u.text for corpus in corpora.values() for u in corpus]
             words = {word for text in texts for word in text.split()}
             if data is None:
@@ -183,6 +185,7 @@ class TranscribeTask(Task):
         self._phones: list[NDArray[np.int64]] = []
         if self.recipe.phones:
             self._phones = [encode_phones(u.text, self._said) for u in heard]
+            self._phone_grammar = torch.from_numpy(trigrams(self._phones, len(PHONES)))
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def contents(self) -> str:
@@ -222,14 +225,27 @@ class TranscribeTask(Task):
         found = network(batch["features"])
         loss = _ctc(found[..., : len(ALPHABET)], n_steps, batch, "symbols")
         if self.recipe.phones:
-            phones = _ctc(found[..., len(ALPHABET) :], n_steps, batch, "phones")
+            said = found[..., len(ALPHABET) :]
+            phones = _ctc(said, n_steps, batch, "phones")
+            if self.recipe.crf:
+                among = log_partition(
+                    said.float().log_softmax(dim=2), n_steps, self._phone_grammar
+                )
+                among = (among / batch["n_phones"]).mean()
+                phones = phones + self.recipe.crf * among
             loss = loss + self.recipe.phones * phones
         return loss
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return letters and phones right of held-out clips, and each set's errors."""
+        """Return letters and phones right of held-out clips, and each set's errors.
+
+        As a random field phones are not found step by step: then minus the nats of each
+        phone, given the sound and its grammar.
+        """
         total: dict[str, Counter[str]] = defaultdict(Counter)
-        wrong: dict[str, Counter[str]] = defaultdict(Counter)
+        wrong: dict[str, defaultdict[str, float]] = defaultdict(
+            lambda: defaultdict(float)
+        )
         for first in range(0, len(self._held_out), self.recipe.batch):
             some = self._held_out[first : first + self.recipe.batch]
             # The network looks back only: what is padded behind a clip changes nothing.
@@ -243,16 +259,22 @@ class TranscribeTask(Task):
                 wrong["cer"][name] += letter_errors(text, found)
                 total["wer"][name] += len(text.split())
                 wrong["wer"][name] += word_errors(text, found)
-                if self.recipe.phones:
-                    said = encode_phones(text, self._said)
+                if not self.recipe.phones:
+                    continue
+                said = encode_phones(text, self._said)
+                if self.recipe.crf:
+                    total["nats"][name] += len(said)
+                    wrong["nats"][name] += self._nats(heard[:, len(ALPHABET) :], said)
+                else:
                     phones = greedy_phones(heard[:, len(ALPHABET) :])
                     total["per"][name] += len(said)
                     wrong["per"][name] += edit_distance(said.tolist(), phones)
         right = {
-            accuracy: 1.0 - wrong[kind].total() / max(1, total[kind].total())
-            for accuracy, kind in (
-                ("letter_accuracy", "cer"),
-                ("phone_accuracy", "per"),
+            score: best - sum(wrong[kind].values()) / max(1, total[kind].total())
+            for score, kind, best in (
+                ("letter_accuracy", "cer", 1.0),
+                ("phone_accuracy", "per", 1.0),
+                ("minus_nats_per_phone", "nats", 0.0),
             )
             if kind in total
         }
@@ -261,6 +283,17 @@ class TranscribeTask(Task):
             for kind in total
             for name, n in total[kind].items()
         }
+
+    def _nats(self, logits: NDArray[np.float32], phones: NDArray[np.int64]) -> float:
+        """Return how unlikely a clip's phones, (U,), are, of logits, (T, P)."""
+        rows = torch.from_numpy(logits)[None].log_softmax(dim=2)
+        lengths, n_steps = torch.tensor([len(phones)]), torch.tensor([len(logits)])
+        batch = {"phones": torch.from_numpy(phones)[None], "n_phones": lengths}
+        likely = log_weights(batch["phones"], lengths, self._phone_grammar)
+        among = log_partition(rows, n_steps, self._phone_grammar)
+        return float(
+            len(phones) * _ctc(rows, n_steps, batch, "phones") + among - likely
+        )
 
     def _draw_order(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return an epoch's batches: clips of like length, each clip at most once."""
