@@ -36,7 +36,7 @@ class BeamSettings:
     """Worse ones than the best by more nats are dropped."""
     symbol_margin: float = 8.0
     """Symbols of a step that are worse than its best by more nats are not tried."""
-    weight: float = 0.6
+    weight: float = 0.9
     """Of the language model's log probabilities."""
     bonus: float = 1.5
     """Nats for each word, since a language model makes long texts unlikely."""

@@ -84,7 +84,7 @@ was tuned there, too. Of the test parts, a few clips were looked at.
 
 ## Limits
 
-Five hours of recordings are little: expect every second word to be wrong in free
+Five hours of recordings are little: expect two words in five to be wrong in free
 speech, and far less where a list of words or a grammar says what may come. Speakers of
 other accents, loud rooms and distant microphones make it worse.
 """

@@ -86,19 +86,20 @@ def test_sentences_are_written_down_however_they_come(
 
 
 def test_words_of_a_list_are_told_apart(opened: tuple[Bundle, Engine]) -> None:
-    """Nine in ten."""
+    """Nineteen in twenty."""
     decoding = Decoding(word_loop(KEYWORDS))
     right = 0
-    chosen = clips("wuw-corpus-ii", split="test", kind="keyword")
+    found = clips("wuw-corpus-ii", split="test", kind="keyword")
+    chosen = [(text, path) for text, path in found if text in KEYWORDS]
     for text, path in chosen:
         said = heard(opened, decoding, *read_audio(path))
         right += text == " ".join(event.text for event in said)
 
-    assert right >= 0.9 * len(chosen)
+    assert right >= 0.95 * len(chosen)
 
 
 def test_commands_are_understood(opened: tuple[Bundle, Engine]) -> None:
-    """With all that belongs to them, a quarter of them and more."""
+    """With all that belongs to them, three in five and more."""
     labels = DATA / "picovoice-speech-to-intent" / LABELS_FILE
     if not labels.exists():
         pytest.skip(f"{labels} is not there; set TIEDGE_DATA")
@@ -112,7 +113,7 @@ def test_commands_are_understood(opened: tuple[Bundle, Engine]) -> None:
         said = heard(opened, decoding, *read_audio(labels.parent / row.values["path"]))
         right += [expected] == [event.intent for event in said]
 
-    assert right >= 0.25 * len(chosen)
+    assert right >= 0.6 * len(chosen)
 
 
 def test_other_speech_is_no_command(opened: tuple[Bundle, Engine]) -> None:
