@@ -22,7 +22,7 @@ from edge_runtime.speech.script import script_of
 from edge_runtime.speech.words import Word, symbol_places, wrong_letters
 
 NEVER = -math.inf
-STRANGE = -12.0
+STRANGE = -8.0
 """Log probability of a word that the language model does not know."""
 
 

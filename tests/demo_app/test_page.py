@@ -159,7 +159,11 @@ def middle_of_after(page: Page) -> int:
     """Return the red of a pixel in the middle of the picture after."""
     found: int = page.locator("#after-image").evaluate(
         """async image => {
-            await image.decode();
+            for (let left = 50; left; left--) {
+                // Refused while the page puts another picture there.
+                if (await image.decode().then(() => true, () => false)) break;
+                await new Promise(ready => setTimeout(ready, 20));
+            }
             const canvas = document.createElement("canvas");
             canvas.width = canvas.height = 1;
             const { naturalWidth: x, naturalHeight: y } = image;
