@@ -272,8 +272,7 @@ def test_phones_win_against_all_others_or_each_step_by_itself(
 
     (row,) = train(corpus, tmp_path / "run", "phones=1", "crf=0.9", "steps=2")[-1:]
 
-    letters = task(corpus, "phones=0").loss(network, batch)
-    assert alone.loss(network, batch) > field.loss(network, batch) > letters - 10
+    assert alone.loss(network, batch) > field.loss(network, batch)
     assert field.score == "minus_nats_per_phone" and "per_own" not in row
     assert 0.0 < float(row["nats_own"]) == -float(row["minus_nats_per_phone"])
 

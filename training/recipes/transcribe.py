@@ -77,7 +77,6 @@ class TranscribeRecipe(Recipe):
                 f"chunk_frames={self.chunk_frames}: expected a multiple of"
                 f" {STRIDE_FRAMES}"
             )
-
         if self.crf and not self.phones:
             raise SettingError(
                 f"crf={self.crf:g}: is about phones, found phones=0; expected a weight"
