@@ -61,9 +61,10 @@ campaign: environment  ## the long measurements; writes results/ (hours)
 	$(BIN)/python -m pytest -m campaign
 	$(BIN)/python -m training.clustering_results
 	$(BIN)/python -m training.live_results
+	$(BIN)/python -m training.speech_study
 	$(BIN)/python -m training.whole_photo
 
-results: environment  ## measure the published figures anew: results/ and the tables of README.md and docs/measurements.md (an hour; ONLY=denoise, SHORT=1)
+results: environment  ## measure the published figures anew: results/ and the tables of README.md and docs/ (some hours; ONLY=denoise, SHORT=1)
 	@TIEDGE_DATA=$(DATA) $(BIN)/python -m training.results $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
 bundles: environment  ## rebuild the ready-made bundles from the committed checkpoints

@@ -1,9 +1,8 @@
-"""Three hours of speech: `python -m training.long_recording` measures its transcript.
+"""Hours of speech in one recording: the row of results/long_recording.json.
 
-Writes results/long_recording.json: memory of a process that does nothing else over the
-whole time, how fast it is, and whether times drift. The recording is clips at hand, one
-after the other, again and again, so that it is known when what is said. Takes some
-minutes.
+Memory of a process that does nothing else over the whole time, how fast it is, and
+whether times drift. The recording is clips at hand, one after the other, again and
+again, so that it is known when what is said.
 """
 
 from __future__ import annotations
@@ -19,22 +18,21 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_runtime.errors import SettingError, TiedgeError
-from edge_runtime.files import write_text
+from edge_runtime.errors import SettingError
 from edge_runtime.first_run import BYTES_PER_KIB
-from edge_runtime.options import Parser
 from training.data import data_folder
-from training.result_rows import ENGINE, PRECISION, THREADS, Row
-from training.result_sources import ROOT, conditions, sources_sha256
-from training.results import Setup
+from training.result_rows import ENGINE, THREADS, Row, precision_of
+from training.result_sources import ROOT
 from training.sound_augmentation import to_16_bits
 from training.speech import Utterance, read_clip, read_table
 
-NAME = "long_recording"
-HOURS = 3.0
+if TYPE_CHECKING:
+    from training.results import Setup
+
 RATE_HZ = 16_000
 PAUSE_S = 1.2
 """Behind each clip; an utterance ends in it."""
@@ -53,26 +51,10 @@ class Placed:
     end_s: float
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write; 1, with one line, if something could not be."""
-    parser = Parser(prog="python -m training.long_recording", description=__doc__)
-    parser.add_argument("--bundle", default="transcribe")
-    parser.add_argument("--hours", type=float, default=HOURS)
-    try:
-        options = parser.parse_args(arguments)
-        clips = read_table(data_folder() / Setup().strings, [("split", "test")])
-        row = measure(options.bundle, clips.utterances, options.hours)
-    except TiedgeError as error:
-        print(f"long_recording: {error}", file=sys.stderr)
-        return 1
-    result = {
-        "conditions": conditions(NAME),
-        "sources_sha256": sources_sha256(NAME, Setup()),
-        "rows": [row],
-    }
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    write_text(ROOT / "results" / f"{NAME}.json", text)
-    return 0
+def long_rows(setup: Setup) -> Iterator[Row]:
+    """Yield the one row."""
+    clips = read_table(data_folder() / setup.strings, [("split", "test")])
+    yield measure(setup.transcribe, clips.utterances, setup.hours)
 
 
 def measure(bundle: str, clips: Sequence[Utterance], hours: float) -> Row:
@@ -89,7 +71,7 @@ def measure(bundle: str, clips: Sequence[Utterance], hours: float) -> Row:
     return {
         "bundle": bundle,
         "engine": ENGINE,
-        "precision": PRECISION,
+        "precision": precision_of(bundle),
         "threads": THREADS,
         "audio_s": placed[-1].end_s + PAUSE_S,
         "rtf": spent_s / (placed[-1].end_s + PAUSE_S),
@@ -158,7 +140,7 @@ def _watched(bundle: str, folder: Path) -> Iterator[int]:
     """Yield resident memory, in bytes, while `tiedge transcribe` is at work."""
     command = [
         *(sys.executable, "-m", "tiedge", "transcribe", str(folder / "long.wav")),
-        *("--bundle", bundle, "--engine", ENGINE, "--precision", PRECISION),
+        *("--bundle", bundle, "--engine", ENGINE, "--precision", precision_of(bundle)),
         *("--threads", str(THREADS), "--format", "json"),
         *("--output", str(folder / "texts")),
     ]
@@ -181,7 +163,3 @@ def _resident_bytes(status: Path) -> int:
         return 0
     found = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
     return int(found[0]) * BYTES_PER_KIB if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -40,6 +40,13 @@ def default_of(cases: list[tuple[str, ...]]) -> tuple[str, ...]:
     return next((c for c in cases if ENGINE in c and PRECISION in c), cases[0])
 
 
+def precision_of(name: str) -> str:
+    """Return what a device runs of a bundle on ENGINE by default, or else the first."""
+    models = find_bundle(name).models
+    offered = [m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]]
+    return PRECISION if PRECISION in offered else offered[0]
+
+
 def only(row: Row, keys: str) -> Row:
     """Return some of a row's figures, named in one text."""
     return {key: row[key] for key in keys.split()}

@@ -35,6 +35,32 @@ PICTURES = (
     "training/problems.py",
     "training/scikit_image.py",
 )
+SPEECH = (
+    *ENGINES,
+    "edge_runtime/audio.py",
+    "edge_runtime/ctc.py",
+    "edge_runtime/decoder.py",
+    "edge_runtime/front_end.py",
+    "edge_runtime/resample.py",
+    "edge_runtime/speech/endpoint.py",
+    "edge_runtime/speech/grammar.py",
+    "edge_runtime/speech/hubs.py",
+    "edge_runtime/speech/jsgf.py",
+    "edge_runtime/speech/script.py",
+    "edge_runtime/speech/recording.py",
+    "edge_runtime/speech/spelling.py",
+    "edge_runtime/speech/viterbi.py",
+    "edge_runtime/transcriber.py",
+    "training/evaluation_speech.py",
+    "training/metrics.py",
+    "training/speech.py",
+)
+SEARCH = (
+    *SPEECH,
+    "edge_runtime/speech/beam.py",
+    "edge_runtime/speech/language_model.py",
+    "edge_runtime/speech/lexicon.py",
+)
 SOURCES = {
     "denoise": PICTURES,
     "denoise_peers": (*PICTURES, "training/cbm3d.py", "training/opencv.py"),
@@ -43,27 +69,7 @@ SOURCES = {
     "superres": (*PICTURES, "training/luma.py", "training/scaling.py"),
     "enhance": (*PICTURES, "edge_runtime/tones.py", "training/exposure.py"),
     "looks": (*PICTURES, "training/looks.py", "training/opencv.py"),
-    "digits": (
-        *ENGINES,
-        "edge_runtime/audio.py",
-        "edge_runtime/ctc.py",
-        "edge_runtime/decoder.py",
-        "edge_runtime/front_end.py",
-        "edge_runtime/resample.py",
-        "edge_runtime/speech/endpoint.py",
-        "edge_runtime/speech/grammar.py",
-        "edge_runtime/speech/hubs.py",
-        "edge_runtime/speech/jsgf.py",
-        "edge_runtime/speech/script.py",
-        "edge_runtime/speech/recording.py",
-        "edge_runtime/speech/spelling.py",
-        "edge_runtime/speech/viterbi.py",
-        "edge_runtime/transcriber.py",
-        "training/connected_digits.py",
-        "training/evaluation_speech.py",
-        "training/metrics.py",
-        "training/speech.py",
-    ),
+    "digits": (*SPEECH, "training/connected_digits.py"),
     "bundles": (),
     "sharing": (
         "export/audit.py",
@@ -134,6 +140,15 @@ SOURCES = {
         "edge_runtime/first_run.py",
         "edge_runtime/packed_bytes.py",
     ),
+    "speech": (*SEARCH, "training/speech_results.py", "training/sphinx.py"),
+    "speech_latency": (*SEARCH, "training/speech_latency.py"),
+    "long_recording": (
+        *SPEECH,
+        "edge_runtime/commands/transcribe.py",
+        "edge_runtime/speech/desk.py",
+        "edge_runtime/speech/record.py",
+        "training/long_recording.py",
+    ),
 }
 """Results file to the source files, beside the bundles, that decide its figures."""
 
@@ -148,7 +163,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     "enhance": ("enhance",),
     "looks": ("looks",),
     "digits": ("digits",),
-    "bundles": ALL,
+    "bundles": (*ALL, "transcribe", "lm"),
     "sharing": (),
     "picture_speed": ("denoise", "denoise_live", "looks"),
     "dial": (),
@@ -157,6 +172,9 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     "live": ("denoise_live",),
     "whole_photo": ("denoise",),
     "latency": ALL,
+    "speech": ("digits", "transcribe", "lm"),
+    "speech_latency": ("transcribe", "lm"),
+    "long_recording": ("transcribe",),
 }
 """Results file to the bundles that it tells of."""
 

@@ -23,17 +23,27 @@ from training.picture_tables import (
     peers_table,
     superres_table,
 )
+from training.speech_tables import (
+    SEARCH,
+    SENTENCES,
+    UNSEEN,
+    latency_table,
+    long_table,
+    speech_table,
+)
 from training.speed_figures import speed_tables
 from training.summary_table import summary_table
 
 BYTES_PER_MB = 10**6
-UNSEEN = "free-spoken-digit, unseen speaker"
-"""The headline set of recordings."""
-
-README, MEASUREMENTS = "README.md", "docs/measurements.md"
-DOCUMENTS = (README, MEASUREMENTS)
-IN_README = ("sharing",)
-"""Results files whose tables stand there, beside the summary of all filters."""
+README, MEASUREMENTS, SPEECH = "README.md", "docs/measurements.md", "docs/speech.md"
+DOCUMENTS = (README, MEASUREMENTS, SPEECH)
+ELSEWHERE = {
+    "sharing": README,
+    "speech": SPEECH,
+    "speech_latency": SPEECH,
+    "long_recording": SPEECH,
+}
+"""Results files whose tables do not stand in MEASUREMENTS."""
 
 BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
 EXPORTERS = ("plain", "tiedge")
@@ -62,7 +72,7 @@ def fill_tables(text: str, results: Results, document: str) -> str:
     for name, result in results.items():
         if document_of(name) == document:
             shown = TABLES[name](result["rows"], results)
-            said = _conditions(result["conditions"])
+            said = told_conditions(result["conditions"])
             text = put_table(text, name, f"{shown}\n\n{said}", document)
     if document == README:
         text = put_table(text, "summary", summary_table(results), document)
@@ -71,7 +81,7 @@ def fill_tables(text: str, results: Results, document: str) -> str:
 
 def document_of(name: str) -> str:
     """Return where the table of a results file stands."""
-    return README if name in IN_README else MEASUREMENTS
+    return ELSEWHERE.get(name, MEASUREMENTS)
 
 
 def put_table(text: str, name: str, shown: str, document: str) -> str:
@@ -110,7 +120,7 @@ def clustering_table(result: Mapping[str, Any]) -> str:
     (steps,) = {row["steps"] for row in result["rows"] if row["clusters"]}
     return (
         f"{table(head, lines)}\n\nAfter {steps} steps of fine-tuning. Quality of the"
-        f" int8 file: {said}.\n\n{_conditions(result['conditions'])}"
+        f" int8 file: {said}.\n\n{told_conditions(result['conditions'])}"
     )
 
 
@@ -275,7 +285,10 @@ def _latency(rows: Rows, results: Results) -> str:
     return made
 
 
-QUALITIES = ("denoise", "denoise_live", "superres", "enhance", "looks", "digits")
+QUALITIES = (
+    *("denoise", "denoise_live", "superres", "enhance", "looks"),
+    *("digits", "speech"),
+)
 """Results files that tell the quality of a bundle."""
 
 TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
@@ -293,6 +306,9 @@ TABLES: Mapping[str, Callable[[Rows, Results], str]] = {
     "picture_speed": speed_tables,
     "dial": dial_tables,
     "frame_budget": budget_lines,
+    "speech": lambda rows, _: speech_table(rows),
+    "speech_latency": lambda rows, _: latency_table(rows),
+    "long_recording": lambda rows, _: long_table(rows),
 }
 """Results file to what makes its table; `make results` writes them in this order."""
 
@@ -312,12 +328,15 @@ def _quality(row: Mapping[str, Any], results: Results) -> str:
                 return f"{decibel(scored['psnr_db'])} dB on dark pictures"
             if scored.get("sigma") == HEADLINE_SIGMA:
                 return f"{decibel(scored['psnr_db'])} dB at σ {HEADLINE_SIGMA:g}"
-            if scored.get("data") == UNSEEN:
+            if scored.get("data") == UNSEEN or (
+                scored.get("data") == SENTENCES and scored["decoding"] == SEARCH
+            ):
                 return f"{scored['wer']:.2%} word errors"
     return NOT_MEASURED
 
 
-def _conditions(conditions: Mapping[str, Any]) -> str:
+def told_conditions(conditions: Mapping[str, Any]) -> str:
+    """Return in a sentence what `training.result_sources.conditions` holds."""
     versions = ", ".join(f"{k} {v}" for k, v in conditions["versions"].items())
     return (
         f"Measured on {Device(**conditions['device'])}; Python"

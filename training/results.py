@@ -2,7 +2,7 @@
 
 Each of results/*.json is written whole as soon as it is measured, by calls of the
 `tiedge` command, with the conditions and a hash of the sources that it depends on. The
-tables and plots of README.md and docs/measurements.md follow.
+tables and plots of README.md and docs/ follow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 
 from edge_runtime.bench import PUBLISHED_RUNS, PUBLISHED_SECONDS
 from edge_runtime.bundle import find_bundle
-from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, TiedgeError
 from edge_runtime.files import write_text
 from edge_runtime.image_filter import open_filter
@@ -25,6 +24,7 @@ from edge_runtime.options import Parser
 from training.connected_digits import write_digit_strings, write_joined
 from training.data import data_folder
 from training.dial_figures import draw_budget
+from training.long_recording import long_rows
 from training.paced_run import paced_run
 from training.picture_results import (
     denoise_rows,
@@ -36,7 +36,15 @@ from training.picture_results import (
     superres_rows,
 )
 from training.quality_plot import draw_peers
-from training.result_rows import ENGINE, PRECISION, THREADS, Call, Row, cases_of, only
+from training.result_rows import (
+    ENGINE,
+    THREADS,
+    Call,
+    Row,
+    cases_of,
+    only,
+    precision_of,
+)
 from training.result_sources import (
     BUNDLES,
     PACED_THREADS,
@@ -47,11 +55,13 @@ from training.result_sources import (
 from training.result_tables import (
     DOCUMENTS,
     TABLES,
-    UNSEEN,
     fill_tables,
     read_results,
 )
 from training.sharing_plot import draw_sharing
+from training.speech_latency import latency_rows
+from training.speech_results import export_fp32, speech_rows
+from training.speech_tables import UNSEEN
 
 FPS = 30.0
 N_JOINED = 100
@@ -116,6 +126,8 @@ class Setup:
     enhance: str = "enhance"
     looks: str = "looks"
     digits: str = "digits"
+    transcribe: str = "transcribe"
+    lm: str = "lm"
     photos: str = "photos/test_CBSD68.txt"
     """In the data folder, as are all that follow."""
     small_photos: str = "photos/Set5"
@@ -123,6 +135,8 @@ class Setup:
     gray: tuple[str, ...] = ("photos/BSD68", "photos/Set12")
     speech: str = "speech/free-spoken-digit"
     strings: str = "speech/speechocean762"
+    keywords: str = "speech/wuw-corpus-ii"
+    orders: str = "speech/picovoice-speech-to-intent"
     sigmas: tuple[float, ...] = (15.0, 25.0, 50.0)
     n_joined: int = N_JOINED
     runs: int = PUBLISHED_RUNS
@@ -133,6 +147,11 @@ class Setup:
     """Gives the dial beside unrolled graphs."""
     speed: Callable[[], Row] = field(default=measure_speed)
     """Gives the picture filters' speed beside others'."""
+    export_fp32: Callable[[Path, Path], None] | None = field(default=export_fp32)
+    """Makes a bundle of a checkpoint, where what is shipped has no fp32; None leaves
+    those figures out."""
+    hours: float = 3.0
+    """Length of the recording that memory is watched over."""
     paced_seconds: float = 24.0
     """How long a pace is held; in the middle third another program computes."""
     root: Path = ROOT
@@ -248,9 +267,7 @@ def _picture_speed(setup: Setup, _: Call) -> Iterator[Row]:
 
 
 def _frame_budget(setup: Setup, _: Call) -> Iterator[Row]:
-    models = find_bundle(setup.denoise).models
-    offered = [m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]]
-    precision = PRECISION if PRECISION in offered else offered[0]
+    precision = precision_of(setup.denoise)
     third = setup.paced_seconds / 3
     with open_filter(setup.denoise, ENGINE, precision, PACED_THREADS) as opened:
         same = {
@@ -281,6 +298,9 @@ MEASURES: dict[str, Callable[[Setup, Call], Iterator[Row]]] = {
     "picture_speed": _picture_speed,
     "dial": _dial,
     "frame_budget": _frame_budget,
+    "speech": lambda setup, _: speech_rows(setup),
+    "speech_latency": lambda setup, _: latency_rows(setup),
+    "long_recording": lambda setup, _: long_rows(setup),
 }
 
 

@@ -1,39 +1,35 @@
-"""How soon words are written down: `python -m training.speech_latency` measures it.
+"""How soon words are written down: rows of results/speech_latency.json.
 
-Writes results/speech_latency.json. Recorded keywords, of which it is known when they
-end, come in pieces of 10 ms, as from a microphone; an event counts from the moment when
-its sound was there and computed. Takes minutes.
+Recorded keywords, of which it is known when they end, come in pieces of 10 ms, as from
+a microphone; an event counts from the moment when its sound was there and computed.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bench import percentile
 from edge_runtime.decoder import Decoding
-from edge_runtime.errors import DataError, TiedgeError
-from edge_runtime.files import write_text
-from edge_runtime.options import Parser
+from edge_runtime.errors import DataError
 from edge_runtime.speech.endpoint import EndpointSettings
 from edge_runtime.speech.grammar import word_loop
 from edge_runtime.speech.language_model import open_language_model
 from edge_runtime.transcriber import Transcriber, open_speech
 from training.data import data_folder
 from training.result_rows import ENGINE, PRECISION, THREADS, Row
-from training.result_sources import ROOT, conditions, sources_sha256
-from training.results import Setup
 from training.speech import read_clip, read_table
+from training.speech_tables import GREEDY, SEARCH, WORDS
 
-NAME = "speech_latency"
-KEYWORDS = Path("speech/wuw-corpus-ii")
+if TYPE_CHECKING:
+    from training.results import Setup
+
 RATE_HZ = 16_000
 PIECE_S = 0.01
 BEFORE_S, BEHIND_S = 0.5, 2.0
@@ -64,26 +60,33 @@ class Delays:
     """Computing time of each step."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write; 1, with one line, if something could not be."""
-    parser = Parser(prog="python -m training.speech_latency", description=__doc__)
-    parser.add_argument("--bundle", default="transcribe")
-    parser.add_argument("--language-model", default="lm")
-    try:
-        options = parser.parse_args(arguments)
-        spoken = list(read_keywords(data_folder() / KEYWORDS))
-        rows = list(_rows(options.bundle, options.language_model, spoken))
-    except TiedgeError as error:
-        print(f"speech_latency: {error}", file=sys.stderr)
-        return 1
-    result = {
-        "conditions": conditions(NAME),
-        "sources_sha256": sources_sha256(NAME, Setup()),
-        "rows": rows,
-    }
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    write_text(ROOT / "results" / f"{NAME}.json", text)
-    return 0
+def latency_rows(setup: Setup) -> Iterator[Row]:
+    """Yield a row for each way of decoding."""
+    spoken = list(read_keywords(data_folder() / setup.keywords))
+    words = sorted({clip.word for clip in spoken})
+    model = open_language_model(setup.lm, ENGINE, PRECISION, THREADS)
+    with model.engine:
+        for name, decoding in (
+            (GREEDY, Decoding()),
+            (SEARCH, Decoding(language_model=model)),
+            (WORDS, Decoding(word_loop(words))),
+        ):
+            bundle, engine = open_speech(setup.transcribe, ENGINE, PRECISION, THREADS)
+            with Transcriber(bundle, engine, RATE_HZ, decoding=decoding) as transcriber:
+                found = [measure(transcriber, clip) for clip in spoken]
+            yield {
+                "bundle": bundle.name,
+                "engine": ENGINE,
+                "engine_version": engine.version,
+                "precision": PRECISION,
+                "threads": THREADS,
+                "decoding": name,
+                "n_clips": len(found),
+                "pause_ms": EndpointSettings().pause_s * 1000,
+                **_summary("first_partial", [delays.first_partial for delays in found]),
+                **_summary("final", [delays.final for delays in found]),
+                **_summary("chunk", [ms for delays in found for ms in delays.chunks]),
+            }
 
 
 def read_keywords(folder: Path) -> Iterator[Spoken]:
@@ -126,33 +129,6 @@ def measure(transcriber: Transcriber, spoken: Spoken) -> Delays:
     )
 
 
-def _rows(bundle: str, language_model: str, spoken: Sequence[Spoken]) -> Iterator[Row]:
-    words = sorted({clip.word for clip in spoken})
-    model = open_language_model(language_model, ENGINE, PRECISION, THREADS)
-    with model.engine:
-        for name, decoding in (
-            ("greedy", Decoding()),
-            ("beam, lm", Decoding(language_model=model)),
-            ("keywords", Decoding(word_loop(words))),
-        ):
-            opened, engine = open_speech(bundle, ENGINE, PRECISION, THREADS)
-            with Transcriber(opened, engine, RATE_HZ, decoding=decoding) as transcriber:
-                found = [measure(transcriber, clip) for clip in spoken]
-            yield {
-                "bundle": opened.name,
-                "engine": ENGINE,
-                "engine_version": engine.version,
-                "precision": PRECISION,
-                "threads": THREADS,
-                "decoding": name,
-                "n_clips": len(found),
-                "pause_ms": EndpointSettings().pause_s * 1000,
-                **_summary("first_partial", [delays.first_partial for delays in found]),
-                **_summary("final", [delays.final for delays in found]),
-                **_summary("chunk", [ms for delays in found for ms in delays.chunks]),
-            }
-
-
 def _summary(name: str, values: Sequence[float | None]) -> Row:
     """Return how many there are, and quantiles in milliseconds, None without any."""
     known = sorted(value for value in values if value is not None)
@@ -165,7 +141,3 @@ def _summary(name: str, values: Sequence[float | None]) -> Row:
 
 def _behind(event_s: float | None, end_s: float) -> float | None:
     return None if event_s is None else (event_s - end_s) * 1000
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,26 +2,34 @@
 
 Each set of recordings that no training saw, by each way of decoding that it is meant
 for, in fp32 and int8, given whole and in pieces of 10 ms; PocketSphinx beside it on the
-same clips.
+same clips. Rows are kept as soon as they are measured (`runs/speech-*.jsonl`), so that
+what is interrupted goes on.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle import Bundle, find_bundle
 from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
+from edge_runtime.engines import FORMAT_OF_ENGINE
+from edge_runtime.errors import SettingError
 from edge_runtime.speech.grammar import read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
 from edge_runtime.speech.options import GRAMMARS
-from edge_runtime.transcriber import Transcriber, open_speech
+from edge_runtime.transcriber import Transcriber, open_speech, require_speech
 from training import sphinx
 from training.data import data_folder
 from training.evaluation_speech import (
@@ -32,17 +40,34 @@ from training.evaluation_speech import (
     evaluate_speech,
 )
 from training.result_rows import ENGINE, PRECISION, THREADS, Row
+from training.result_sources import ROOT, sources_sha256
 from training.speech import read_clip, read_table
+from training.speech_tables import (
+    CUTS,
+    GRAMMAR,
+    GREEDY,
+    PIECES,
+    SEARCH,
+    SENTENCES,
+    UNSEEN,
+    WHOLE,
+    WORDS,
+)
+from training.subject import committed_checkpoint
 
-GREEDY, SEARCH, WORDS, GRAMMAR = "greedy", "beam, language model", "words", "grammar"
+if TYPE_CHECKING:
+    from training.results import Setup
+
 PRECISIONS = ("fp32", PRECISION)
-RATE_HZ = 16_000
 PIECE_S = 0.01
 N_DRAWS = 1000
 """Of clips, with replacement, for an interval."""
 INTERVAL = (2.5, 97.5)
 """Percentiles of what the draws give."""
 COFFEE = GRAMMARS / "coffee.gram"
+KEY = ("data", "decoding", "engine", "precision", "cut")
+"""What tells rows apart."""
+PEER = "PocketSphinx"
 
 
 @dataclass(frozen=True)
@@ -50,130 +75,211 @@ class Test:
     """Recordings, and the ways to decode them."""
 
     name: str
-    folder: str
+    bundle: str
+    """The field of `Setup` that names it; the next one likewise."""
+    data: str
     where: tuple[tuple[str, str], ...]
     decodings: tuple[str, ...]
 
 
 TESTS = (
     Test(
-        "speechocean762 test",
-        "speech/speechocean762",
-        (("split", "test"),),
-        (GREEDY, SEARCH),
+        UNSEEN,
+        "digits",
+        "speech",
+        (("split_speaker_disjoint", "dev"),),
+        (WORDS,),
     ),
+    Test(SENTENCES, "transcribe", "strings", (("split", "test"),), (GREEDY, SEARCH)),
     Test(
         "wuw-corpus-ii test, sentences",
-        "speech/wuw-corpus-ii",
+        "transcribe",
+        "keywords",
         (("split", "test"), ("kind", "sentence")),
         (GREEDY, SEARCH),
     ),
     Test(
         "wuw-corpus-ii test, keywords",
-        "speech/wuw-corpus-ii",
+        "transcribe",
+        "keywords",
         (("split", "test"), ("kind", "keyword")),
         (WORDS,),
     ),
+    Test("speech-to-intent", "transcribe", "orders", (), (GRAMMAR,)),
     Test(
         "speechocean762 test, to be rejected",
-        "speech/speechocean762",
+        "transcribe",
+        "strings",
         (("split", "test"),),
         (GRAMMAR,),
     ),
-    Test("speech-to-intent", "speech/picovoice-speech-to-intent", (), (GRAMMAR,)),
 )
 
 
-def speech_rows(
-    transcribe: str, lm: str, say: Callable[[str], None] = print
-) -> Iterator[Row]:
-    """Yield a row for each test, decoding, precision and cutting, and for the peer."""
-    version = sphinx.require()
+@dataclass(frozen=True)
+class Case:
+    """One measurement."""
+
+    test: Test
+    decoding: str
+    precision: str | None
+    """Of a bundle's file; None is the peer."""
+    cut: str = WHOLE
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """Return the values of KEY."""
+        engine = PEER if self.precision is None else ENGINE
+        return (self.test.name, self.decoding, engine, self.precision, self.cut)
+
+
+def speech_rows(setup: Setup) -> Iterator[Row]:
+    """Yield a row for each test, decoding, precision and cutting, and for the peer.
+
+    Raises SettingError where PocketSphinx is not installed.
+    """
+    sphinx.require()
+    digest = sources_sha256("speech", setup)
+    kept = setup.root / "runs" / f"speech-{digest[:12]}.jsonl"
+    known = _known(kept)
+    cases = list(_cases(setup))
+    with tempfile.TemporaryDirectory() as scratch:
+
+        @cache
+        def exported(name: str) -> str:
+            return _exported(name, setup, Path(scratch) / name)
+
+        for number, case in enumerate(cases, start=1):
+            said = ", ".join(str(part) for part in case.key if part)
+            print(f"{number}/{len(cases)}: {said}", file=sys.stderr, flush=True)
+            if case.key not in known:
+                known[case.key] = _measured(case, setup, exported)
+                _append(kept, known[case.key])
+            yield known[case.key]
+
+
+def export_fp32(checkpoint: Path, bundle: Path) -> None:
+    """Export a checkpoint for ENGINE in fp32."""
+    given = ["export", str(checkpoint), "--output", str(bundle)]
+    given += ["--formats", FORMAT_OF_ENGINE[ENGINE], "--precisions", "fp32"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tiedge", *given],
+        cwd=ROOT,
+        stdout=sys.stderr,
+        check=False,
+    )
+    if done.returncode:
+        raise SettingError(f"tiedge {' '.join(given)}: failed, see above")
+
+
+def _cases(setup: Setup) -> Iterator[Case]:
     for test in TESTS:
-        for name in test.decodings:
+        name = getattr(setup, test.bundle)
+        offered = _offered(name)
+        if setup.export_fp32 and committed_checkpoint(name):
+            offered |= {"fp32"}
+        for decoding in test.decodings:
             for precision in PRECISIONS:
-                yield from _own_rows(test, name, precision, transcribe, lm, say)
-            if name != GREEDY:
-                peer = sphinx.sphinx_reader(*_peer_task(test, name))
-                row = _scored(test, peer)
-                yield {
-                    "data": test.name,
-                    "decoding": name,
-                    "engine": "PocketSphinx",
-                    "engine_version": version,
-                    "precision": None,
-                    "cut": "whole",
-                    **row,
-                }
-                say(f"{test.name}, {name}, PocketSphinx: {row}")
+                for cut in CUTS if precision in offered else ():
+                    yield Case(test, decoding, precision, cut)
+            if decoding != GREEDY:
+                yield Case(test, decoding, None)
 
 
-def _own_rows(
-    test: Test,
-    name: str,
-    precision: str,
-    transcribe: str,
-    lm: str,
-    say: Callable[[str], None],
-) -> Iterator[Row]:
-    bundle, engine = open_speech(transcribe, ENGINE, precision, THREADS)
+def _offered(name: str) -> set[str]:
+    """Return the precisions of a bundle's files for ENGINE."""
+    models = find_bundle(name).models
+    return {m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]}
+
+
+def _exported(name: str, setup: Setup, folder: Path) -> str:
+    """Return the bundle that holds a bundle's network in fp32, if need be a new one."""
+    if "fp32" in _offered(name):
+        return name
+    checkpoint = committed_checkpoint(name)
+    assert setup.export_fp32 is not None and checkpoint is not None
+    setup.export_fp32(checkpoint, folder)
+    return str(folder)
+
+
+def _known(path: Path) -> dict[tuple[str | None, ...], Row]:
+    """Return the rows that an earlier run has measured; a line cut short is none."""
+    known: dict[tuple[str | None, ...], Row] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        known[tuple(row[name] for name in KEY)] = row
+    return known
+
+
+def _append(path: Path, row: Row) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        # On a line of its own, too where the one before was cut short.
+        file.write(f"\n{json.dumps(row, ensure_ascii=False)}")
+
+
+def _measured(case: Case, setup: Setup, exported: Callable[[str], str]) -> Row:
+    test = case.test
+    folder = data_folder() / getattr(setup, test.data)
+    row: Row = dict(zip(KEY, case.key, strict=True))
+    if case.precision is None:
+        reader = sphinx.sphinx_reader(*_peer_task(test, case.decoding, folder))
+        row["engine_version"] = sphinx.require()
+        return row | _scored(folder, test.where, reader)
+    name = getattr(setup, test.bundle)
+    what = exported(name) if case.precision == "fp32" else name
+    bundle, engine = open_speech(what, ENGINE, case.precision, THREADS)
+    piece_s = PIECE_S if case.cut == PIECES else None
+    row |= {"bundle": bundle.name, "engine_version": engine.version}
     with engine:
-        for cut, piece_s in (("whole", None), ("pieces of 10 ms", PIECE_S)):
-            if name == SEARCH:
-                model = open_language_model(lm, ENGINE, PRECISION, THREADS)
-                with model.engine:
-                    decoding = Decoding(language_model=model)
-                    row = _scored(test, _reader(bundle, engine, decoding, piece_s))
-            else:
-                decoding = _decoding(test, name)
-                row = _scored(test, _reader(bundle, engine, decoding, piece_s))
-            say(f"{test.name}, {name}, {precision}, {cut}: {row}")
-            yield {
-                "data": test.name,
-                "decoding": name,
-                "bundle": bundle.name,
-                "engine": ENGINE,
-                "engine_version": engine.version,
-                "precision": precision,
-                "threads": THREADS,
-                "cut": cut,
-                **row,
-            }
+        if case.decoding != SEARCH:
+            decoding = _decoding(case, folder)
+            reader = _reader(bundle, engine, decoding, piece_s)
+            return row | _scored(folder, test.where, reader)
+        model = open_language_model(setup.lm, ENGINE, PRECISION, THREADS)
+        with model.engine:
+            reader = _reader(bundle, engine, Decoding(language_model=model), piece_s)
+            return row | _scored(folder, test.where, reader)
 
 
-def _decoding(test: Test, name: str) -> Decoding:
-    if name == WORDS:
-        return Decoding(word_loop(_words(test)))
-    if name == GRAMMAR:
+def _decoding(case: Case, folder: Path) -> Decoding:
+    """Return how a bundle's logits become words; `digits` knows its own."""
+    if case.decoding == WORDS and case.test.bundle != "digits":
+        return Decoding(word_loop(_words(case.test, folder)))
+    if case.decoding == GRAMMAR:
         return Decoding(read_grammar(COFFEE))
     return Decoding()
 
 
-def _peer_task(test: Test, name: str) -> tuple[Sequence[str], Path | None]:
+def _peer_task(
+    test: Test, decoding: str, folder: Path
+) -> tuple[Sequence[str], Path | None]:
     """Return the words or the grammar that PocketSphinx gets."""
-    return (_words(test) if name == WORDS else ()), (
-        COFFEE if name == GRAMMAR else None
+    return (_words(test, folder) if decoding == WORDS else ()), (
+        COFFEE if decoding == GRAMMAR else None
     )
 
 
-def _words(test: Test) -> list[str]:
+def _words(test: Test, folder: Path) -> list[str]:
     """Return the words of a test, its list of keywords."""
-    clips = read_table(data_folder() / test.folder, test.where).utterances
+    clips = read_table(folder, test.where).utterances
     return sorted({word for clip in clips for word in clip.text.split()})
 
 
-def _scored(test: Test, reader: Reader) -> Row:
+def _scored(folder: Path, where: Sequence[tuple[str, str]], reader: Reader) -> Row:
     """Return a test's figures by a reader."""
-    folder = data_folder() / test.folder
     if (folder / LABELS_FILE).exists():
         found = evaluate_intents(reader, folder / LABELS_FILE)
+        right = [(1 - row["n_errors"], 1) for row in found["rows"]]
         return {
             **_some(found, "n_utterances", "n_right", "accuracy", "n_rejected", "rtf"),
-            "accuracy_interval": interval(
-                [(1 - row["n_errors"], 1) for row in found["rows"]]
-            ),
+            "accuracy_interval": interval(right),
         }
-    found = evaluate_speech(reader, folder, test.where)
+    found = evaluate_speech(reader, folder, where)
     counts = [(row["n_errors"], len(row["expected"].split())) for row in found["rows"]]
     kept = _some(found, "n_utterances", "n_words", "n_errors", "wer", "cer", "rtf")
     return {
@@ -200,11 +306,12 @@ def _reader(
     bundle: Bundle, engine: Engine, decoding: Decoding, piece_s: float | None
 ) -> Reader:
     """Return the reader that gives a clip whole, or in pieces of so many seconds."""
-    transcriber = Transcriber(bundle, engine, RATE_HZ, decoding=decoding)
+    rate_hz = require_speech(bundle).sample_rate_hz
+    transcriber = Transcriber(bundle, engine, rate_hz, decoding=decoding)
 
     def read(path: Path) -> Reading:
-        samples = read_clip(path, RATE_HZ)
-        n_piece = len(samples) if piece_s is None else round(piece_s * RATE_HZ)
+        samples = read_clip(path, rate_hz)
+        n_piece = len(samples) if piece_s is None else round(piece_s * rate_hz)
         transcriber.reset()
         began = time.perf_counter()
         events = [
@@ -217,7 +324,7 @@ def _reader(
         finals = [event for event in events if event.kind == "final" and event.text]
         return Reading(
             " ".join(event.text for event in finals),
-            len(samples) / RATE_HZ,
+            len(samples) / rate_hz,
             spent_s,
             [
                 {"name": event.intent.name, "slots": event.intent.slots}

@@ -32,7 +32,7 @@ from training.recipes.transcribe import TranscribeRecipe
 from training.record import STATE_FILE, read_record
 from training.result_rows import Row
 from training.result_sources import ROOT, conditions
-from training.result_tables import put_table
+from training.result_tables import put_table, told_conditions
 from training.study_figures import Rows, draw_study, study_tables
 
 NAME = "speech_study"
@@ -184,9 +184,8 @@ def write(root: Path, question: str, rows: Rows) -> None:
     found.sort(key=lambda row: order.index(row["question"]))
     result = {"conditions": conditions(NAME), "rows": found}
     document = root / DOCUMENT
-    filled = put_table(
-        document.read_text(encoding="utf-8"), NAME, study_tables(found), DOCUMENT
-    )
+    shown = f"{study_tables(found)}\n\n{told_conditions(result['conditions'])}"
+    filled = put_table(document.read_text(encoding="utf-8"), NAME, shown, DOCUMENT)
     write_text(results, json.dumps(result, indent=1) + "\n")
     draw_study(found, root / "docs" / f"{NAME}.png")
     write_text(document, filled)

@@ -8,7 +8,12 @@ from typing import Any
 from training.markdown import table
 
 BYTES_PER_MB = 10**6
-CUTS = ("whole", "pieces of 10 ms")
+WHOLE, PIECES = "whole", "pieces of 10 ms"
+CUTS = (WHOLE, PIECES)
+GREEDY, SEARCH, WORDS, GRAMMAR = "greedy", "beam, language model", "words", "grammar"
+UNSEEN = "free-spoken-digit, unseen speaker"
+SENTENCES = "speechocean762 test"
+"""The headline sets of digits and of free speech."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -25,7 +30,7 @@ def speech_table(rows: Rows) -> str:
 
 
 def _line(key: Sequence[Any], cuts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    first = cuts[CUTS[0]]
+    first = cuts[WHOLE]
     data, decoding, engine, precision = key
     return [
         data,

@@ -7,12 +7,19 @@ export class Choices {
   #facts;
   #bundles;
 
-  /** `task` is "picture" or "speech"; `changed` is called after every later choice. */
-  constructor(form, facts, task, changed) {
+  /**
+   * `task` is "picture" or "speech"; `changed` is called after every later choice; the
+   * bundle of the name `preferred` comes chosen, if it is on offer.
+   */
+  constructor(form, facts, task, changed, preferred) {
     this.#form = form;
     this.#facts = facts;
     this.#bundles = facts.bundles.filter((bundle) => bundle.task === task);
-    fill(form.elements.bundle, this.#bundles.map(({ name }) => ({ value: name })));
+    fill(
+      form.elements.bundle,
+      this.#bundles.map(({ name }) => ({ value: name })),
+      preferred,
+    );
     this.#offerEngines();
     form.elements.bundle.addEventListener("change", () => this.#offerEngines());
     form.elements.engine.addEventListener("change", () => this.#offerPrecisions());

@@ -27,7 +27,7 @@ public <switch> = turn <state> {state} the <room> {room} light;
 export function startSpeech(serverFacts) {
   facts = serverFacts;
   wave = new Wave(element("wave"));
-  choices = new Choices(element("speech-controls"), facts, "speech", offerBundle);
+  choices = new Choices(element("speech-controls"), facts, "speech", offerBundle, "transcribe");
   takeDrops(element("speech-stage"), transcribeFile);
   takeChosen(element("choose-audio"), element("audio-file"), transcribeFile);
   element("record").addEventListener("click", () => {

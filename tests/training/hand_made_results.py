@@ -19,7 +19,13 @@ from tests.demo_app.hand_made_bundles import (
     tones_bundle,
 )
 from training import result_rows
-from training.result_tables import MEASUREMENTS, README, TABLES, document_of
+from training.result_tables import (
+    DOCUMENTS,
+    MEASUREMENTS,
+    README,
+    TABLES,
+    document_of,
+)
 from training.results import Setup, make
 
 RATE_HZ = 8000
@@ -171,7 +177,7 @@ def made_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(result_rows, "installed_engines", lambda: ["litert"])
     _write_speech(tmp_path / "speech")
     (tmp_path / "docs").mkdir()
-    for document in (README, MEASUREMENTS):
+    for document in DOCUMENTS:
         (tmp_path / document).write_text(marked(document))
     return Setup(
         denoise=str(blur_bundle(tmp_path / "bundles")),
@@ -185,6 +191,8 @@ def made_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         gray=("photos",),
         speech="speech",
         strings="speech",
+        keywords="speech",
+        orders="orders",
         sigmas=(15.0, 25.0),
         n_joined=2,
         runs=3,
@@ -192,6 +200,8 @@ def made_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         compare=lambda: {"rows": COMPARED},
         dial=lambda: {"rows": DIALLED},
         speed=lambda: {"rows": SPEEDS},
+        export_fp32=None,
+        hours=60 / 3600,
         paced_seconds=1.5,
         root=tmp_path,
     )
@@ -202,9 +212,14 @@ def _write_speech(folder: Path) -> None:
 
     folder.mkdir()
     soundfile.write(folder / "a.wav", spoken_tones(RATE_HZ), RATE_HZ)
-    rows = ["path\ttext\tsplit\tsplit_speaker_disjoint"]
-    rows += ["a.wav\tone\ttest\tdev", "a.wav\tcall one\ttest\ttrain"]
+    rows = ["path\ttext\tsplit\tsplit_speaker_disjoint\tkind\tkw_end"]
+    rows += ["a.wav\tone\ttest\tdev\tkeyword\t2.0"]
+    rows += ["a.wav\tcall one\ttest\ttrain\tsentence\t"]
     (folder / "transcripts.tsv").write_text("\n".join(rows) + "\n")
+    orders = folder.with_name("orders")
+    orders.mkdir()
+    rows = ["path\tintent\tslots_json", "../speech/a.wav\torderDrink\t{}"]
+    (orders / "labels.tsv").write_text("\n".join(rows) + "\n")
 
 
 def made(setup: Setup, name: str) -> dict[str, Any]:

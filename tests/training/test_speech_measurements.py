@@ -98,7 +98,6 @@ def test_a_long_recording_is_measured(
     corpus: Path, tones: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process of its own, whose memory is watched."""
-    monkeypatch.setattr(long_recording, "PRECISION", "fp32")
     monkeypatch.setattr(long_recording, "LOOKED_AT_EVERY_S", 0.02)
     clips = read_table(corpus).utterances
 
