@@ -182,7 +182,7 @@ def write(root: Path, question: str, rows: Rows) -> None:
     order = [question.name for question in QUESTIONS]
     found = [*(row for row in kept if row["question"] != question), *rows]
     found.sort(key=lambda row: order.index(row["question"]))
-    result = {"conditions": conditions(NAME), "rows": found}
+    result: Row = {"conditions": conditions(NAME), "rows": found}
     document = root / DOCUMENT
     shown = f"{study_tables(found)}\n\n{told_conditions(result['conditions'])}"
     filled = put_table(document.read_text(encoding="utf-8"), NAME, shown, DOCUMENT)
