@@ -79,7 +79,7 @@ def measure(bundle: str, clips: Sequence[Utterance], hours: float) -> Row:
         "n_utterances": len(starts_s),
         "peak_rss_bytes": max(rss_bytes),
         "growth_bytes": median(rss_bytes[-tenth:])
-        - median(rss_bytes[tenth : 2 * tenth]),
+        - median(rss_bytes[tenth : 2 * tenth] or rss_bytes),
         "drift_ms": drift_ms(placed, starts_s),
         "rss_bytes": rss_bytes,
     }
