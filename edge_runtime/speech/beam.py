@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,10 @@ class _Text:
     before: _Text | None
     word: int
     context: Context | None = None
-    following: dict[int, _Text] = field(default_factory=dict)
+    following: WeakValueDictionary[int, _Text] = field(
+        default_factory=WeakValueDictionary
+    )
+    """Weak, so that what no path says any more is let go, context and all."""
 
 
 @dataclass(frozen=True)
