@@ -40,10 +40,15 @@ def default_of(cases: list[tuple[str, ...]]) -> tuple[str, ...]:
     return next((c for c in cases if ENGINE in c and PRECISION in c), cases[0])
 
 
+def precisions_of(name: str) -> list[str]:
+    """Return those of a bundle's files for ENGINE."""
+    models = find_bundle(name).models
+    return [m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]]
+
+
 def precision_of(name: str) -> str:
     """Return what a device runs of a bundle on ENGINE by default, or else the first."""
-    models = find_bundle(name).models
-    offered = [m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]]
+    offered = precisions_of(name)
     return PRECISION if PRECISION in offered else offered[0]
 
 

@@ -143,7 +143,7 @@ SOURCES = {
     "speech": (*SEARCH, "training/speech_results.py", "training/sphinx.py"),
     "speech_latency": (*SEARCH, "training/speech_latency.py"),
     "long_recording": (
-        *SPEECH,
+        *SEARCH,
         "edge_runtime/commands/transcribe.py",
         "edge_runtime/speech/desk.py",
         "edge_runtime/speech/record.py",
@@ -174,7 +174,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     "latency": ALL,
     "speech": ("digits", "transcribe", "lm"),
     "speech_latency": ("transcribe", "lm"),
-    "long_recording": ("transcribe",),
+    "long_recording": ("transcribe", "lm"),
 }
 """Results file to the bundles that it tells of."""
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle, find_bundle
+from edge_runtime.bundle import Bundle
 from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE
@@ -39,7 +39,7 @@ from training.evaluation_speech import (
     evaluate_intents,
     evaluate_speech,
 )
-from training.result_rows import ENGINE, PRECISION, THREADS, Row
+from training.result_rows import ENGINE, PRECISION, THREADS, Row, precisions_of
 from training.result_sources import ROOT, sources_sha256
 from training.speech import read_clip, read_table
 from training.speech_tables import (
@@ -175,9 +175,9 @@ def export_fp32(checkpoint: Path, bundle: Path) -> None:
 def _cases(setup: Setup) -> Iterator[Case]:
     for test in TESTS:
         name = getattr(setup, test.bundle)
-        offered = _offered(name)
+        offered = precisions_of(name)
         if setup.export_fp32 and committed_checkpoint(name):
-            offered |= {"fp32"}
+            offered.append("fp32")
         for decoding in test.decodings:
             for precision in PRECISIONS:
                 for cut in CUTS if precision in offered else ():
@@ -186,15 +186,9 @@ def _cases(setup: Setup) -> Iterator[Case]:
                 yield Case(test, decoding, None)
 
 
-def _offered(name: str) -> set[str]:
-    """Return the precisions of a bundle's files for ENGINE."""
-    models = find_bundle(name).models
-    return {m.precision for m in models if m.format == FORMAT_OF_ENGINE[ENGINE]}
-
-
 def _exported(name: str, setup: Setup, folder: Path) -> str:
     """Return the bundle that holds a bundle's network in fp32, if need be a new one."""
-    if "fp32" in _offered(name):
+    if "fp32" in precisions_of(name):
         return name
     checkpoint = committed_checkpoint(name)
     assert setup.export_fp32 is not None and checkpoint is not None
