@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 from collections import defaultdict
@@ -18,7 +19,7 @@ from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.engine import Engine
 from edge_runtime.errors import EngineError, SettingError
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
-from edge_runtime.speech.language_model import LanguageModel
+from edge_runtime.speech.language_model import Context, LanguageModel
 from tests.sample_bundles import language_manifest, write_bundle
 
 ALPHABET = ("", " ", "a", "b")
@@ -162,6 +163,19 @@ def test_cuts_do_not_show(model: LanguageModel) -> None:
         fine.feed(row[None])
 
     assert whole.words(whole=True) == fine.words(whole=True)
+
+
+def test_texts_that_nobody_says_any_more_are_let_go(model: LanguageModel) -> None:
+    """Those alive are the few that are kept, and what stood before them."""
+    logits = np.random.default_rng(0).normal(0.0, 2.0, (400, len(ALPHABET)))
+    settings = BeamSettings(width=8)
+    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, settings))
+
+    decoder.feed(logits.astype(np.float32))
+
+    gc.collect()
+    alive = sum(isinstance(one, Context) for one in gc.get_objects())
+    assert settings.width < alive < len(decoder.finish().split()) + 8 * settings.width
 
 
 def spoken(text: str, sure: float = 12.0) -> NDArray[np.float32]:
