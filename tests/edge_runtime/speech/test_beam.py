@@ -174,7 +174,7 @@ def test_texts_that_nobody_says_any_more_are_let_go(model: LanguageModel) -> Non
     decoder.feed(logits.astype(np.float32))
 
     gc.collect()
-    alive = sum(isinstance(one, Context) for one in gc.get_objects())
+    alive = sum(type(one) is Context for one in gc.get_objects())
     assert settings.width < alive < len(decoder.finish().split()) + 8 * settings.width
 
 
