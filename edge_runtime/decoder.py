@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from edge_runtime.ctc import GreedyDecoder
 from edge_runtime.speech.beam import BeamDecoder, BeamSettings, Lexicon
 from edge_runtime.speech.grammar import Grammar, word_loop
 from edge_runtime.speech.language_model import LanguageModel
+from edge_runtime.speech.pronunciation import with_lexicon
 from edge_runtime.speech.spelling import SpelledGrammar
 from edge_runtime.speech.viterbi import GrammarDecoder
 from edge_runtime.speech.words import Word
@@ -49,6 +51,8 @@ class Decoding:
     language_model: LanguageModel | None = None
     """What a search over its words asks."""
     beam: BeamSettings = field(default_factory=BeamSettings)
+    lexicon: Path | None = None
+    """File with words and how they are said, beside those that the bundle knows."""
 
     def maker(
         self,
@@ -59,8 +63,11 @@ class Decoding:
     ) -> Callable[[], Decoder]:
         """Return what makes a decoder for each utterance of a network.
 
-        Raises GrammarError for words that its alphabet cannot spell.
+        Raises GrammarError for words that its alphabet cannot spell, SettingError for
+        those of which nobody knows how they are said, and as `read_lexicon` does.
         """
+        if self.lexicon is not None:
+            phones = with_lexicon(phones, self.lexicon)
         if self.grammar is not None:
             graph = SpelledGrammar(alphabet, blank, self.grammar, phones)
             return lambda: GrammarDecoder(graph)

@@ -59,7 +59,8 @@ class Event:
     """Later events may change what is partial. Behind what is final, another utterance
     begins."""
     text: str
-    """Of this utterance alone; none where partial text proved to be noise."""
+    """Of this utterance alone; none where partial text proved to be noise, or to fit no
+    sentence of a grammar."""
     start_s: float
     """Where the utterance begins, in seconds from the first sample on."""
     audio_s: float
@@ -72,6 +73,8 @@ class Event:
     """Of what is final."""
     intent: Intent | None = None
     """Of what is final, where there is a grammar."""
+    rejected: bool = False
+    """Whether what is final fits no sentence of the grammar; it has no text then."""
 
 
 @dataclass
@@ -280,11 +283,19 @@ class Transcriber:
         decoder = self._state.utterance.decoder
         started = self._clock()
         words = decoder.words(whole=True)
-        intent = decoder.intent() if isinstance(decoder, GrammarDecoder) else None
+        intent, rejected = None, False
+        if isinstance(decoder, GrammarDecoder) and decoder.grammar.intents:
+            intent = decoder.intent()
+            rejected = bool(words) and intent is None
         self._state.compute_s += self._clock() - started
-        text = " ".join(word.text for word in words)
-        timed = tuple(self._timed(word, audio_s) for word in words)
-        return replace(self._event("final", text, audio_s), words=timed, intent=intent)
+        if rejected:
+            words = []
+        return replace(
+            self._event("final", " ".join(word.text for word in words), audio_s),
+            words=tuple(self._timed(word, audio_s) for word in words),
+            intent=intent,
+            rejected=rejected,
+        )
 
     def _timed(self, word: Word, audio_s: float) -> TimedWord:
         first = self._state.utterance.first_step
@@ -302,7 +313,9 @@ class Transcriber:
         spent_ms = self._state.compute_s * MILLISECONDS_PER_SECOND
         start_s = min(self._state.utterance.first_step * self._step_s, audio_s)
         n_chunks = self._state.n_chunks
-        return Event(kind, text, round(start_s, 3), audio_s, spent_ms, n_chunks)
+        return Event(
+            kind, text, round(start_s, 3), audio_s, round(spent_ms, 3), n_chunks
+        )
 
 
 def open_transcriber(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.cache import cache_folder
-from edge_runtime.errors import CheckpointError, DataError
+from edge_runtime.errors import CheckpointError, DataError, SettingError
+from edge_runtime.speech.pronunciation import ESPEAK, ask_espeak
+from edge_runtime.speech.pronunciation import read_lexicon as read_words
 from training.cached import alone, caching, damaged
-from training.synthetic_speech import ESPEAK
 
 PHONES = (
     "", " ", "aɪ", "aɪə", "aɪɚ", "aʊ", "b", "d", "dʒ", "eɪ", "f", "h", "i", "iə", "iː",
@@ -30,8 +29,6 @@ LEXICON_FILE = "lexicon.txt"
 CACHE_FILE = "pronunciations.json"
 _PLACE = {phone: place for place, phone in enumerate(PHONES)}
 _SPACE = _PLACE[" "]
-_WORDS_AT_ONCE = 200
-_STRESS = str.maketrans("", "", "ˈˌ")
 
 
 def pronounce(
@@ -62,9 +59,10 @@ def _add(path: Path, known: dict[str, list[str]], missing: Sequence[str]) -> Non
             f"{ESPEAK} is not installed; run: apt-get install {ESPEAK}, or train"
             " without it: phones=0"
         )
-    for first in range(0, len(missing), _WORDS_AT_ONCE):
-        some = missing[first : first + _WORDS_AT_ONCE]
-        known.update(zip(some, _ask(some), strict=True))
+    try:
+        known.update(zip(missing, ask_espeak(missing, PHONES[2:]), strict=True))
+    except SettingError as error:
+        raise DataError(str(error)) from error
     with caching(path) as temporary:
         temporary.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
 
@@ -109,21 +107,10 @@ def read_lexicon(checkpoint: Path) -> dict[str, tuple[str, ...]]:
 
     Raises CheckpointError where the file cannot be read, or holds something else.
     """
-    path = checkpoint / LEXICON_FILE
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    found = {}
-    for number, line in enumerate(lines, start=1):
-        word, *phones = line.split()
-        if not phones or not {*PHONES[2:]}.issuperset(phones):
-            raise CheckpointError(
-                f"{path}, line {number}: found {line[:60]!r}, expected a word and its"
-                f" phones, of {' '.join(PHONES[2:])}"
-            )
-        found[word] = tuple(phones)
-    return found
+        return read_words(checkpoint / LEXICON_FILE, PHONES[2:])
+    except SettingError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def greedy_phones(logits: NDArray[np.float32]) -> list[int]:
@@ -131,28 +118,3 @@ def greedy_phones(logits: NDArray[np.float32]) -> list[int]:
     best = logits.argmax(axis=1)
     changed = np.flatnonzero(np.diff(best, prepend=0))
     return [place for place in best[changed].tolist() if place]
-
-
-def _ask(words: Sequence[str]) -> list[list[str]]:
-    done = subprocess.run(
-        [ESPEAK, "-q", "--ipa=1", "--sep=_", "-v", "en-us"],
-        input="\n\n".join(words),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        reason = done.stderr.strip().partition("\n")[0]
-        raise DataError(f"{ESPEAK}: failed: {reason or done.returncode}")
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    if len(words) == 1:  # a word of apostrophes has no line, an endless one several
-        return [[phone for line in lines for phone in _phones(line)]]
-    if len(lines) == len(words):
-        return [_phones(line) for line in lines]
-    half = len(words) // 2
-    return [*_ask(words[:half]), *_ask(words[half:])]
-
-
-def _phones(line: str) -> list[str]:
-    parts = re.split(r"[_\s]+", line.translate(_STRESS))
-    return [phone for phone in parts if phone in PHONES[2:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -203,10 +204,18 @@ def _told(row: Row) -> str:
 
 
 def _print_texts(rows: Sequence[Row]) -> None:
-    """Print the text of one file alone, of several behind their names."""
+    """Print the text of one file alone, of several behind their names.
+
+    What fits a grammar has a line for each utterance, with its intent.
+    """
     for row in rows:
-        if "error" not in row:
-            name = "" if len(rows) == 1 else f"{one_line(row['file'])}\t"
+        if "error" in row:
+            continue
+        name = "" if len(rows) == 1 else f"{one_line(row['file'])}\t"
+        intents = [s for s in row["segments"] if s["intent"] is not None]
+        for said in intents:
+            print(f"{name}{said['text']}\t{json.dumps(said['intent'])}")
+        if not intents:
             print(f"{name}{row['text']}")
 
 

@@ -19,6 +19,7 @@ from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.errors import SettingError
 from edge_runtime.speech.language_model import Context, LanguageModel
 from edge_runtime.speech.lexicon import Node, make_tree
+from edge_runtime.speech.pronunciation import silent
 from edge_runtime.speech.script import script_of
 from edge_runtime.speech.words import Word, symbol_places, wrong_letters
 
@@ -97,7 +98,8 @@ class _Path:
 class Lexicon:
     """The words of a language model, spelled in a network's letters or phones.
 
-    Raises SettingError for hot words that it cannot spell, and where it has no space.
+    Raises SettingError for hot words that it cannot spell, where it has no space, and
+    as `script_of` does.
     """
 
     def __init__(
@@ -131,6 +133,9 @@ class Lexicon:
         writable = {word for word in self.words if word and {*word} <= letters}
         self.script = script_of(writable, alphabet, blank, phones)
         spell = self.script.spell
+        for word in hot_words:
+            if not spell(word):
+                raise SettingError(f"hot {silent(word)}")
         self.root = make_tree(
             self.script.symbols,
             [spell(word) if word in writable else "" for word in self.words],

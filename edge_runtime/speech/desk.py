@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +150,12 @@ class Desk:
         row: Row = {
             "file": str(recording.source),
             "text": transcript.text,
+            "segments": [asdict(segment) for segment in transcript.segments],
             "audio_s": round(transcript.audio_s, 3),
             "compute_ms": round(transcript.compute_ms, 3),
         }
         if transcript.remark is not None:
             row["remark"] = transcript.remark
-        if self._decoding.grammar is not None and self._decoding.grammar.intents:
-            row["intents"] = [segment.intent for segment in transcript.segments]
         return row
 
     def _setting(self, source: Path) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def add_bundle_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
-    """Add --language-model, --beam, --hot-words, --words and --grammar."""
+    """Add --language-model, --beam, --hot-words, --words, --grammar and --lexicon."""
     parser.add_argument(
         "--language-model",
         metavar="NAME",
@@ -75,7 +75,14 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="sentences that are expected: a file in JSGF, or a ready-made one"
         f" ({' '.join(sorted(p.stem for p in GRAMMARS.glob('*.gram')))}); what does not"
-        " fit has no intent",
+        " fit has no text and no intent",
+    )
+    parser.add_argument(
+        "--lexicon",
+        type=path,
+        metavar="FILE",
+        help="how words are said, for names above all: a word and its phones in IPA in"
+        " a line; words that neither it nor the bundle knows are asked of espeak-ng",
     )
 
 
@@ -88,6 +95,7 @@ class DecodingChoice:
     hot_words: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     grammar: Path | None = None
+    lexicon: Path | None = None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> DecodingChoice:
@@ -101,6 +109,7 @@ class DecodingChoice:
             options.hot_words,
             options.words,
             options.grammar,
+            options.lexicon,
         )
         searches = choice.language_model or choice.beam or choice.hot_words
         if choice.grammar is not None and choice.words:
@@ -122,6 +131,7 @@ class DecodingChoice:
             "hot_words": list(self.hot_words),
             "words": list(self.words),
             "grammar": None if self.grammar is None else str(self.grammar),
+            "lexicon": None if self.lexicon is None else str(self.lexicon),
         }
         return {name: value for name, value in asked.items() if value}
 
@@ -147,7 +157,8 @@ class DecodingChoice:
             yield Decoding(
                 word_loop(self.words, "--words")
                 if self.grammar is None
-                else read_grammar(self.grammar)
+                else read_grammar(self.grammar),
+                lexicon=self.lexicon,
             )
             return
         name = self.language_model
@@ -161,14 +172,14 @@ class DecodingChoice:
                     "--beam and --hot-words: are for a search with a language model;"
                     " name one with --language-model"
                 )
-            yield Decoding()
+            yield Decoding(lexicon=self.lexicon)
             return
         beam = replace(BeamSettings(), hot_words=self.hot_words)
         if self.beam is not None:
             beam = replace(beam, width=self.beam)
         model = open_language_model(name, engine, "int8", threads)
         with model.engine:
-            yield Decoding(language_model=model, beam=beam)
+            yield Decoding(None, model, beam, self.lexicon)
 
 
 def fits_english(alphabet: Sequence[str], vocabulary: Sequence[str]) -> bool:
@@ -179,7 +190,7 @@ def fits_english(alphabet: Sequence[str], vocabulary: Sequence[str]) -> bool:
 def decisive(choice: DecodingChoice, decoding: Decoding) -> dict[str, Any]:
     """Return all of a decoding that texts depend on."""
     model = decoding.language_model
-    grammar = choice.grammar
+    files = {"grammar": choice.grammar, "lexicon": choice.lexicon}
     return {
         "language_model": None
         if model is None
@@ -187,7 +198,10 @@ def decisive(choice: DecodingChoice, decoding: Decoding) -> dict[str, Any]:
         "beam": decoding.beam.width,
         "hot_words": list(choice.hot_words),
         "words": list(choice.words),
-        "grammar": None if grammar is None else grammar.read_text(encoding="utf-8"),
+        **{
+            name: None if file is None else file.read_text(encoding="utf-8")
+            for name, file in files.items()
+        },
     }
 
 

@@ -36,7 +36,7 @@ class Transcript:
     @property
     def text(self) -> str:
         """All of it, on one line."""
-        return " ".join(segment.text for segment in self.segments)
+        return " ".join(s.text for s in self.segments if s.text)
 
 
 def transcribe_file(
@@ -57,7 +57,7 @@ def transcribe_file(
     segments = list(record.segments) if record else []
 
     def take(event: Event) -> None:
-        if event.kind == "final" and event.text:
+        if event.kind == "final" and (event.text or event.rejected):
             segments.append(Segment.of(event))
             if record is not None:
                 record.add(segments[-1], event.n_chunks)
@@ -88,5 +88,10 @@ def transcribe_file(
     if record is not None:
         record.end(last.audio_s)
     loud = loudness.remark(audio.sample_rate_hz, has_words=bool(segments))
-    remark = "; ".join(filter(None, [audio.remark, loud])) or None
+    n_rejected = sum(not segment.text for segment in segments)
+    strange = None
+    if n_rejected:
+        of_all = f"{n_rejected} of {len(segments)} utterances"
+        strange = f"{of_all} fit no sentence of the grammar"
+    remark = "; ".join(filter(None, [audio.remark, loud, strange])) or None
     return Transcript(tuple(segments), last.audio_s, last.compute_ms, remark)

@@ -9,8 +9,9 @@ import numpy as np
 
 from edge_runtime.bundle_parts import PhonesSpec
 from edge_runtime.errors import GrammarError
-from edge_runtime.speech.grammar import Grammar
+from edge_runtime.speech.grammar import Arc, Grammar
 from edge_runtime.speech.hubs import Hubs, Indices, Scores
+from edge_runtime.speech.pronunciation import silent
 from edge_runtime.speech.script import script_of
 from edge_runtime.speech.words import symbol_places, wrong_letters
 
@@ -29,7 +30,7 @@ class SpelledGrammar:
     that words may follow.
 
     Raises GrammarError for a word that the alphabet cannot spell, for more than
-    MOST_LETTERS, and for an alphabet without a space.
+    MOST_LETTERS, and for an alphabet without a space; SettingError as `script_of`.
     """
 
     def __init__(
@@ -54,7 +55,10 @@ class SpelledGrammar:
         firsts, ends = [], []
         for arc in grammar.arcs:
             firsts.append(len(self._emits))
-            self._spell([symbols[name] for name in self.script.spell(arc.word)])
+            spelled = [symbols[name] for name in self.script.spell(arc.word)]
+            if not spelled:
+                raise GrammarError(f"{_where(grammar, arc)}{silent(arc.word)}")
+            self._spell(spelled)
             ends.append(len(self._emits) - 1)
         self.emits: Indices = np.array(self._emits, np.intp)
         """Symbol of each state."""
@@ -132,6 +136,12 @@ class SpelledGrammar:
         return state
 
 
+def _where(grammar: Grammar, arc: Arc) -> str:
+    """Return what an error about a word begins with."""
+    line = f", line {arc.line}" if arc.line else ""
+    return f"{grammar.where}{line}: " if grammar.where else ""
+
+
 def _check(grammar: Grammar, symbols: Collection[str]) -> None:
     """Raise GrammarError for what cannot be spelled in symbols."""
     begin = f"{grammar.where}: " if grammar.where else ""
@@ -143,8 +153,7 @@ def _check(grammar: Grammar, symbols: Collection[str]) -> None:
     for arc in grammar.arcs:
         wrong = wrong_letters(arc.word, symbols)
         if wrong is not None:
-            line = f"{grammar.where}, line {arc.line}: " if arc.line else begin
-            raise GrammarError(f"{line}{wrong}")
+            raise GrammarError(f"{_where(grammar, arc)}{wrong}")
     if sum(len(arc.word) for arc in grammar.arcs) > MOST_LETTERS:
         raise GrammarError(
             f"{begin}spelled out, its words have more than {MOST_LETTERS} letters; use"

@@ -25,6 +25,7 @@ class Segment:
     start_s: float
     end_s: float
     text: str
+    """None of what a grammar rejected."""
     words: tuple[TimedWord, ...]
     intent: Mapping[str, Any] | None = None
     """Its name and slots, where a grammar tells them."""
@@ -50,7 +51,8 @@ class Segment:
 
 def as_text(segments: Sequence[Segment], audio_s: float) -> str:
     """Return a line for each utterance."""
-    return "".join(f"{_line(segment.text)}\n" for segment in segments)
+    lines = [_line(segment.text) for segment in segments]
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 def as_json(segments: Sequence[Segment], audio_s: float) -> str:

@@ -80,6 +80,12 @@ def test_json_is_one_object_and_nothing_else(
     }
     assert (0, expected) == (status, result)
     assert row.pop("compute_ms") > 0
+    (segment,) = row.pop("segments")
+    assert ("ab", "ab", None) == (
+        segment["text"],
+        segment["words"][0]["text"],
+        segment["intent"],
+    )
     assert {"file": str(spoken), "text": "ab", "audio_s": 2.7} == row
 
 
@@ -402,7 +408,34 @@ def test_a_grammar_tells_intents(
     call(tones, str(spoken), "--grammar", str(grammar), "--json")
 
     row = json.loads(capsys.readouterr().out)["rows"][0]
-    assert [{"name": "go", "slots": {"what": "ab"}}] == row["intents"]
+    intent = {"name": "go", "slots": {"what": "ab"}}
+    assert [intent] == [said["intent"] for said in row["segments"]]
+
+    call(tones, str(spoken), "--grammar", str(grammar))
+    assert f"ab\t{json.dumps(intent)}\n" == capsys.readouterr().out
+
+
+def test_what_fits_no_sentence_is_not_written(
+    tones: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoken: Path
+) -> None:
+    """Else whoever reads the text would do what nobody asked for."""
+    grammar = tmp_path / "g.gram"
+    grammar.write_text("#JSGF V1.0; public <go> = ba;")
+
+    call(tones, str(spoken), "--grammar", str(grammar))
+
+    said = capsys.readouterr()
+    assert "\n" == said.out
+    assert "1 of 1 utterances fit no sentence of the grammar\n" in said.err
+    call(tones, str(spoken), "--grammar", str(grammar), "--json")
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    (segment,) = row["segments"]
+    assert ("", "", [], None) == (
+        row["text"],
+        segment["text"],
+        segment["words"],
+        segment["intent"],
+    )
 
 
 def test_the_language_model_is_for_networks_that_write_all_letters() -> None:

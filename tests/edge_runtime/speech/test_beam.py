@@ -139,17 +139,14 @@ def test_words_are_found_by_their_phones(model: LanguageModel, seed: int) -> Non
     assert best_heard(logits[:, 4:], WIDE) == decoder.finish()
 
 
-def test_a_word_without_phones_makes_the_search_spell(model: LanguageModel) -> None:
-    """Letters are what all words have; phones' logits are not read then."""
-    few = PhonesSpec(PHONES.symbols, {"a": ("x",)})
-    logits = np.random.default_rng(1).normal(0.0, 2.0, (7, 8))
-    decoder = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE, few))
+def test_a_hot_word_without_a_sound_is_told(model: LanguageModel) -> None:
+    """It could never be found; a word of the language model just never is."""
+    said = {**PHONES.words, "aa": (), "a": ()}
+    phones = PhonesSpec(PHONES.symbols, said)
+    Lexicon(ALPHABET, 0, model, WIDE, phones)
 
-    decoder.feed(logits.astype(np.float32))
-
-    spelled = BeamDecoder(Lexicon(ALPHABET, 0, model, WIDE))
-    spelled.feed(logits[:, :4].astype(np.float32))
-    assert spelled.finish() == decoder.finish()
+    with pytest.raises(SettingError, match="hot word 'aa': has no sound that"):
+        Lexicon(ALPHABET, 0, model, BeamSettings(hot_words=("aa",)), phones)
 
 
 def test_cuts_do_not_show(model: LanguageModel) -> None:

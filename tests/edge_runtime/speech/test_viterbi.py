@@ -378,18 +378,18 @@ def test_the_largest_numbers_are_taken() -> None:
 
 
 def test_sentences_are_found_by_their_phones() -> None:
-    """Where all words of a grammar are known; else by their letters."""
+    """Letters are what is left where the network hears no phones."""
     phones = PhonesSpec(("", " ", "x", "y"), {"ab": ("x", "y"), "bb": ("y",)})
     n_letters = len(ALPHABET)
     scores = np.zeros((4, n_letters + 4), np.float32)
     scores[range(4), [n_letters + place for place in (2, 3, 1, 3)]] = 9.0  # x y _ y
     scores[range(4), [ALPHABET.index(c) for c in "bbab"]] = 5.0
 
-    for words, expected in (
-        (("ab", "bb"), "ab bb"),
-        (("ab", "ba", "bab"), "bab"),
+    for words, heard, own_scores, expected in (
+        (("ab", "bb"), phones, scores, "ab bb"),
+        (("ab", "ba", "bab"), None, scores[:, :n_letters], "bab"),
     ):
-        graph = SpelledGrammar(ALPHABET, 0, word_loop(words), phones)
+        graph = SpelledGrammar(ALPHABET, 0, word_loop(words), heard)
         decoder = GrammarDecoder(graph)
-        decoder.feed(scores)
+        decoder.feed(own_scores)
         assert expected == decoder.finish()
