@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from demo_app.engine_cache import EngineCache, EngineKey, Lease
 from edge_runtime.decoder import Decoding
 from edge_runtime.errors import SettingError
+from edge_runtime.speech.choice import GRAMMARS, LANGUAGE_MODEL, NONE
 from edge_runtime.speech.grammar import (
     Grammar,
     parse_grammar,
@@ -16,7 +17,6 @@ from edge_runtime.speech.grammar import (
     word_loop,
 )
 from edge_runtime.speech.language_model import LanguageModel
-from edge_runtime.speech.options import GRAMMARS, LANGUAGE_MODEL, NONE
 from edge_runtime.speech.words import fold
 
 LONGEST_GRAMMAR = 20_000

@@ -31,7 +31,8 @@ from demo_app.settings import Settings
 from demo_app.workers import Workers
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
-from edge_runtime.speech.options import BUNDLE, fits_english
+from edge_runtime.speech.choice import fits_english
+from edge_runtime.speech.options import BUNDLE
 from edge_runtime.transcriber import Event, Transcriber, require_speech
 
 END = "end"

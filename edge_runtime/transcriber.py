@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
@@ -24,6 +25,7 @@ from edge_runtime.front_end import (
 )
 from edge_runtime.model_choice import choose_model
 from edge_runtime.resample import Resampler, check_rate
+from edge_runtime.speech.choice import DecodingChoice
 from edge_runtime.speech.endpoint import DECIBEL, Endpointer, EndpointSettings
 from edge_runtime.speech.grammar import Intent
 from edge_runtime.speech.viterbi import GrammarDecoder
@@ -137,6 +139,8 @@ class Transcriber:
         )
         self._endpoints = endpoints or EndpointSettings()
         self._first_chunk = first_chunk
+        self._opened = ExitStack()
+        """What is closed with it, beside the engine."""
         self.reset()
 
     def reset(self) -> None:
@@ -188,7 +192,8 @@ class Transcriber:
         return self._state.n_chunks
 
     def close(self) -> None:
-        """Close the engine."""
+        """Close the engine, and what else was opened for it."""
+        self._opened.close()
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -324,17 +329,28 @@ def open_transcriber(
     engine: str = "litert",
     precision: str = "int8",
     threads: int = 1,
+    choice: DecodingChoice | None = None,
 ) -> Transcriber:
     """Return a transcriber of a ready-made bundle or of the bundle at a path.
 
-    Close it, or use it in a `with`. Raises AudioError for a sample rate outside the
-    supported range, BundleError if the bundle breaks its contract or is for pictures,
-    SettingError if the engine is unknown or missing or the bundle has no such file for
-    it, EngineError if it cannot run the file.
+    Without a choice, texts are those of `tiedge transcribe`: by the ready-made language
+    model where it suits the bundle. Close it, or use it in a `with`. Raises AudioError
+    for a sample rate outside the supported range, BundleError if the bundle breaks its
+    contract or is for pictures, SettingError if the engine is unknown or missing or the
+    bundle has no such file for it, EngineError if it cannot run the file, and what
+    `DecodingChoice.open` does.
     """
     check_rate(sample_rate_hz)
-    bundle, opened = open_speech(name_or_path, engine, precision, threads)
-    return Transcriber(bundle, opened, sample_rate_hz)
+    choice = choice or DecodingChoice()
+    with ExitStack() as opened:
+        bundle, own = open_speech(name_or_path, engine, precision, threads)
+        opened.enter_context(own)
+        speech = require_speech(bundle)
+        opening = choice.open(speech.alphabet, speech.vocabulary, engine, threads)
+        decoding = opened.enter_context(opening)
+        transcriber = Transcriber(bundle, own, sample_rate_hz, decoding=decoding)
+        transcriber._opened = opened.pop_all()
+    return transcriber
 
 
 def open_speech(

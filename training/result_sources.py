@@ -46,6 +46,7 @@ SPEECH = (
     "edge_runtime/speech/grammar.py",
     "edge_runtime/speech/hubs.py",
     "edge_runtime/speech/jsgf.py",
+    "edge_runtime/speech/pronunciation.py",
     "edge_runtime/speech/script.py",
     "edge_runtime/speech/recording.py",
     "edge_runtime/speech/spelling.py",

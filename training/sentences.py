@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import DataError
+from edge_runtime.speech.choice import GRAMMARS
 from edge_runtime.speech.grammar import Grammar, read_grammar
-from edge_runtime.speech.options import GRAMMARS
 from training.texts import read_sentences
 
 ENDING = ".gram"

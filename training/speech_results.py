@@ -26,9 +26,9 @@ from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError
+from edge_runtime.speech.choice import GRAMMARS
 from edge_runtime.speech.grammar import read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
-from edge_runtime.speech.options import GRAMMARS
 from edge_runtime.transcriber import Transcriber, open_speech, require_speech
 from training import sphinx
 from training.data import data_folder

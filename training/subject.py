@@ -16,7 +16,7 @@ from edge_runtime.engine import Engine
 from edge_runtime.engines import FORMAT_OF_ENGINE, open_engine
 from edge_runtime.errors import CheckpointError, SettingError
 from edge_runtime.image_filter import ImageFilter
-from edge_runtime.speech.options import DecodingChoice
+from edge_runtime.speech.choice import DecodingChoice
 from training.evaluation_pictures import PictureWork
 from training.evaluation_speech import Reader, bundle_reader
 from training.looks import LOOKS

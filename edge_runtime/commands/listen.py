@@ -16,14 +16,19 @@ from edge_runtime.engines import FORMAT_OF_ENGINE
 from edge_runtime.errors import SettingError, missing_package
 from edge_runtime.options import Parser, add_engine_options, bounded
 from edge_runtime.speech.options import (
-    DecodingChoice,
     add_bundle_option,
     add_decoding_options,
+    decoding_choice,
 )
-from edge_runtime.speech.sources import Block, Waiting, open_microphone, standard_input
+from edge_runtime.speech.sources import (
+    RATE_HZ,
+    Block,
+    Waiting,
+    open_microphone,
+    standard_input,
+)
 from edge_runtime.transcriber import Event, Transcriber, open_speech, require_speech
 
-RATE_HZ = 16_000
 WYOMING = "127.0.0.1:10300"
 """Home Assistant's usual port of speech to text."""
 ADDRESS = re.compile(r"(?P<host>[^:\s\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
@@ -33,8 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     """Listen as the arguments say, until the sound ends or Ctrl-C."""
     options = _parser().parse_args(arguments)
     address = _address(options)
-    rate_hz = RATE_HZ if options.rate is None else options.rate
-    choice = DecodingChoice.of(options)
+    choice = decoding_choice(options)
     bundle, engine = open_speech(
         options.bundle, options.engine, options.precision, options.threads
     )
@@ -46,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         make = partial(Transcriber, bundle, engine, decoding=decoding)
         if address is not None:
             return _serve(*address, bundle, make)
-        with _sound(options, rate_hz) as blocks:
+        with _sound(options) as (rate_hz, blocks):
             _write(make(rate_hz), blocks, options.seconds, as_json=options.json)
     return 0
 
@@ -95,13 +99,14 @@ def _serve(host: str, port: int, bundle: Bundle, make: partial[Transcriber]) -> 
 
 
 @contextmanager
-def _sound(options: argparse.Namespace, rate_hz: int) -> Iterator[Iterable[Block]]:
+def _sound(options: argparse.Namespace) -> Iterator[tuple[int, Iterable[Block]]]:
     if options.stdin:
-        yield standard_input(rate_hz)
+        yield standard_input(options.rate)
         return
+    rate_hz = RATE_HZ if options.rate is None else options.rate
     with open_microphone(options.device, rate_hz) as waiting:
         print("listening; Ctrl-C ends", file=sys.stderr, flush=True)
-        yield waiting
+        yield rate_hz, waiting
 
 
 def _write(
@@ -170,12 +175,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stdin",
         action="store_true",
-        help="hear 16-bit little-endian mono PCM from standard input instead",
+        help="hear standard input instead: 16-bit little-endian mono PCM, or WAV",
     )
     parser.add_argument(
         "--rate",
         type=bounded(int, 8_000, 192_000, "the rates in Hz that can be heard"),
-        help=f"samples a second of either; default {RATE_HZ}",
+        help="samples a second of the microphone, or of PCM from standard input;"
+        f" default {RATE_HZ}",
     )
     parser.add_argument(
         "--seconds",

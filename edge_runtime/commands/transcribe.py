@@ -24,9 +24,9 @@ from edge_runtime.options import (
 from edge_runtime.speech.desk import Order, Row
 from edge_runtime.speech.listing import Recording, check_names, list_recordings
 from edge_runtime.speech.options import (
-    DecodingChoice,
     add_bundle_option,
     add_decoding_options,
+    decoding_choice,
 )
 from edge_runtime.speech.transcript import FORMATS
 from edge_runtime.workers import Ended, do_at_once
@@ -159,7 +159,7 @@ def _order(options: argparse.Namespace) -> Order:
         options.engine,
         options.precision,
         options.threads,
-        DecodingChoice.of(options),
+        decoding_choice(options),
         options.output,
         _formats(options),
     )

@@ -16,8 +16,8 @@ from edge_runtime.engine import Engine
 from edge_runtime.errors import AudioError, SettingError, TiedgeError
 from edge_runtime.files import check_regular, write_text
 from edge_runtime.model_choice import choose_model
+from edge_runtime.speech.choice import DecodingChoice, decisive
 from edge_runtime.speech.listing import Recording
-from edge_runtime.speech.options import DecodingChoice, decisive
 from edge_runtime.speech.record import Record, open_record
 from edge_runtime.speech.recording import Heard, Transcript, transcribe_file
 from edge_runtime.speech.transcript import FORMATS

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import select
 import sys
+import wave
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,11 @@ from numpy.typing import NDArray
 from edge_runtime.audio import pcm_to_float
 from edge_runtime.errors import AudioError, missing_package
 
+RATE_HZ = 16_000
+"""Of sound that nothing says the rate of."""
+RIFF = b"RIFF"
+"""What a WAV stream begins with; as samples, they would be a loud click."""
+EXPECTED = "expected 16-bit little-endian mono PCM, or WAV"
 BLOCK_S = 0.06
 """Seconds of sound that are handed on at once."""
 BOUND_S = 3.0
@@ -121,30 +128,80 @@ def _known(sounddevice: Any) -> str:
     return ", ".join(names) or "none"
 
 
-def standard_input(sample_rate_hz: int) -> Iterator[Block]:
-    """Yield the 16-bit little-endian mono samples that come on standard input.
+def standard_input(sample_rate_hz: int | None) -> tuple[int, Iterator[Block]]:
+    """Return the rate in Hz of what comes on standard input, and its samples, (S,).
 
-    Its writer waits where it is faster than they are heard; nothing is lost. Raises
-    AudioError where it is closed, a terminal, empty, or a last sample is cut in half.
+    That is 16-bit little-endian mono PCM at `sample_rate_hz` (None: RATE_HZ), or a WAV
+    stream, which says itself what it is. Its writer waits where it is faster than it is
+    heard; nothing is lost. Raises AudioError where it is closed, a terminal, empty, or
+    a WAV stream of another kind; and while it is read, where a last sample is cut.
     """
-    expected = "expected 16-bit little-endian mono PCM"
     if sys.stdin is None:
-        raise AudioError(f"stdin: is closed, {expected}")
+        raise AudioError(f"stdin: is closed, {EXPECTED}")
     descriptor = sys.stdin.fileno()
     if os.isatty(descriptor):
-        raise AudioError(f"stdin: is a terminal, {expected} from a file or a pipe")
-    n_bytes = round(BLOCK_S * sample_rate_hz) * SAMPLE_BYTES
-    rest, is_empty = b"", True
-    while data := _read(descriptor, n_bytes):
-        is_empty = False
+        raise AudioError(f"stdin: is a terminal, {EXPECTED} from a file or a pipe")
+    stream = io.BufferedReader(_Descriptor(descriptor))
+    beginning = stream.peek(len(RIFF))
+    if not beginning:
+        raise AudioError(f"stdin: ends without a sample, {EXPECTED}")
+    if beginning.startswith(RIFF):
+        return _wav(stream, sample_rate_hz)
+    rate_hz = RATE_HZ if sample_rate_hz is None else sample_rate_hz
+    return rate_hz, _samples(stream, rate_hz)
+
+
+def _samples(stream: io.BufferedReader[Any], rate_hz: int) -> Iterator[Block]:
+    n_bytes = round(BLOCK_S * rate_hz) * SAMPLE_BYTES
+    rest = b""
+    while data := stream.read1(n_bytes):
         data = rest + data
         n_whole = len(data) // SAMPLE_BYTES * SAMPLE_BYTES
         rest = data[n_whole:]
         yield pcm_to_float(data[:n_whole], SAMPLE_BYTES)
-    if is_empty:
-        raise AudioError(f"stdin: ends without a sample, {expected}")
     if rest:
-        raise AudioError(f"stdin: ends within a sample, {expected}")
+        raise AudioError(f"stdin: ends within a sample, {EXPECTED}")
+
+
+def _wav(
+    stream: io.BufferedReader[Any], asked_hz: int | None
+) -> tuple[int, Iterator[Block]]:
+    """Return rate and samples of a WAV stream; its header may not know its length."""
+    try:
+        file = wave.Wave_read(stream)
+    except (wave.Error, EOFError) as error:
+        why = str(error) or "ends within its header"
+        raise AudioError(f"stdin: a WAV stream, but {why}; {EXPECTED}") from error
+    rate_hz, n_channels = file.getframerate(), file.getnchannels()
+    if asked_hz not in (None, rate_hz):
+        raise AudioError(
+            f"stdin: a WAV stream at {rate_hz} Hz, expected --rate {asked_hz}; leave"
+            " out --rate"
+        )
+    return rate_hz, _frames(file, max(1, round(BLOCK_S * rate_hz)), n_channels)
+
+
+def _frames(file: wave.Wave_read, n_frames: int, n_channels: int) -> Iterator[Block]:
+    width = file.getsampwidth()
+    while data := file.readframes(n_frames):
+        n_whole = len(data) // (width * n_channels) * width * n_channels
+        samples = pcm_to_float(data[:n_whole], width).reshape(-1, n_channels)
+        yield np.asarray(samples.mean(axis=1), np.float32)
+
+
+class _Descriptor(io.RawIOBase):
+    """A descriptor that may have been asked not to wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = _read(self._descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _read(descriptor: int, n_bytes: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tiedge
-from edge_runtime.speech.sources import BLOCK_S, Waiting
+from edge_runtime.speech.sources import BLOCK_S, SAMPLE_BYTES, Waiting
 from tests.demo_app.hand_made_bundles import spoken_tones, tones_bundle
 
 RATE_HZ = 16_000
@@ -66,6 +68,31 @@ def test_each_utterance_is_a_line(tones: str) -> None:
     assert (0, b"ab\nab\n", b"") == (done.returncode, done.stdout, done.stderr)
 
 
+def wav_stream(samples: NDArray[np.float32], n_channels: int, rate_hz: int) -> bytes:
+    """Return a WAV whose header has no length, as arecord and ffmpeg write to pipes."""
+    made = io.BytesIO()
+    with wave.open(made, "wb") as file:
+        file.setnchannels(n_channels)
+        file.setsampwidth(SAMPLE_BYTES)
+        file.setframerate(rate_hz)
+        file.writeframes(pcm(np.repeat(samples, n_channels)))
+    data = bytearray(made.getvalue())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("n_channels", "rate_hz"), [(1, 16_000), (2, 44_100)])
+def test_a_wav_stream_says_its_rate_itself(
+    tones: str, n_channels: int, rate_hz: int
+) -> None:
+    """That is what arecord writes unless told otherwise."""
+    sound = wav_stream(spoken_tones(rate_hz), n_channels, rate_hz)
+
+    done = listen(tones, sound)
+
+    assert (0, b"ab\n", b"") == (done.returncode, done.stdout, done.stderr)
+
+
 def test_events_are_lines_of_json(tones: str) -> None:
     """Partial ones as well; the last is final, though nothing was said behind it."""
     silence = pcm(np.zeros(2 * RATE_HZ, np.float32))
@@ -92,6 +119,13 @@ def test_it_ends_after_the_seconds_that_are_asked_for(tones: str) -> None:
     ("sound", "arguments", "message"),
     [
         (b"123", (), b"stdin: ends within a sample, expected 16-bit little-endian"),
+        (b"RIFF", (), b"stdin: a WAV stream, but ends within its header; expected"),
+        (b"RIFF\0\0\0\0AVI \0", (), b"stdin: a WAV stream, but not a WAVE file; exp"),
+        (
+            wav_stream(np.zeros(9, np.float32), 1, 8_000),
+            ("--rate", "16000"),
+            b"stdin: a WAV stream at 8000 Hz, expected --rate 16000; leave out --rate",
+        ),
         (b"", ("--rate", "5000"), b"--rate: found 5000, expected 8000 to 192000"),
         (b"", ("--wyoming", "nowhere"), b"--wyoming: clients send the sound, and"),
     ],

@@ -25,7 +25,7 @@ from tests.edge_runtime.test_listen_command import (
     pcm,
 )
 
-EXPECTED = "expected 16-bit little-endian mono PCM"
+EXPECTED = "expected 16-bit little-endian mono PCM, or WAV"
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from edge_runtime.audio import read_audio
 from edge_runtime.bundle import Bundle
 from edge_runtime.decoder import Decoding
 from edge_runtime.engine import Engine
+from edge_runtime.speech.choice import GRAMMARS, DecodingChoice
 from edge_runtime.speech.grammar import Intent, read_grammar, word_loop
 from edge_runtime.speech.language_model import open_language_model
-from edge_runtime.speech.options import GRAMMARS
-from edge_runtime.transcriber import Event, Transcriber, open_speech
+from edge_runtime.transcriber import Event, Transcriber, open_speech, open_transcriber
 from training.evaluation_speech import INTENT_COLUMNS, LABELS_FILE
 from training.metrics import word_errors
 from training.speech import read_table
@@ -83,6 +83,32 @@ def test_sentences_are_written_down_however_they_come(
             n_wrong += word_errors(text, " ".join(event.text for event in whole))
 
     assert n_wrong <= 0.6 * n_words
+
+
+def test_a_program_gets_what_the_command_writes(
+    opened: tuple[Bundle, Engine],
+) -> None:
+    """By the language model, if it asks for nothing else."""
+    (_, path), *_ = clips("speechocean762", split="test")
+    samples, rate_hz = read_audio(path)
+    model = open_language_model("lm")
+    with model.engine:
+        expected = heard(opened, Decoding(language_model=model), samples, rate_hz)
+
+    found = {}
+    for name, choice in (
+        ("default", None),
+        ("words", DecodingChoice(words=("yes",))),
+        ("letters", DecodingChoice(language_model="none")),
+    ):
+        with open_transcriber("transcribe", rate_hz, choice=choice) as transcriber:
+            events = [*transcriber.feed(samples), transcriber.finish()]
+        finals = [event.text for event in events if event.kind == "final"]
+        found[name] = " ".join(filter(None, finals))
+
+    assert " ".join(event.text for event in expected) == found["default"]
+    assert {"yes"} == {*found["words"].split()}
+    assert found["letters"] != found["default"]
 
 
 def test_words_of_a_list_are_told_apart(opened: tuple[Bundle, Engine]) -> None:

@@ -19,7 +19,7 @@ from edge_runtime.options import Parser, add_engine_options, path, print_json
 from edge_runtime.pictures import list_pictures
 from edge_runtime.progress import Progress
 from edge_runtime.resample import LOWEST_RATE_HZ
-from edge_runtime.speech.options import DecodingChoice, add_decoding_options
+from edge_runtime.speech.options import add_decoding_options, decoding_choice
 from training import sphinx
 from training.data import data_folder
 from training.evaluation_pictures import PictureWork, evaluate_pictures
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         raise DataError(f"{options.data}: no such data; name yours with --data")
     if options.plot is not None:
         _check_plot(options.plot)
-    options.decoding = DecodingChoice.of(options)
+    options.decoding = decoding_choice(options)
     choice = Choice(
         options.what,
         options.engine,
