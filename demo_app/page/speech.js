@@ -14,8 +14,10 @@ let choices;
 let wave;
 let microphone = null;
 let current = null; // the transcription on show
-let utterances = []; // of this recording, those that are final
-let intents = []; // of these, what a grammar made of them
+let growing = null; // on show, the line of the utterance that is being said
+
+const HINT = "The transcript appears here while the sound comes in";
+const SILENT = "Nothing was heard that could be written down";
 
 const GRAMMAR = `#JSGF V1.0;
 grammar lights;
@@ -132,18 +134,16 @@ async function transcribeFile(file) {
 
 /** Start a transcription and put it on show. */
 function begin(sampleRateHz, doing) {
-  wave.clear();
-  utterances = [];
-  intents = [];
-  element("intents").hidden = true;
-  show({ text: "", audio_s: 0, compute_ms: 0 });
-  element("transcript").classList.add("growing");
+  wave.clear(sampleRateHz);
+  growing = null;
+  element("transcript").replaceChildren();
+  element("transcript").dataset.hint = HINT;
+  showFigures({ audio_s: 0, compute_ms: 0 });
   const greeting = { sample_rate_hz: sampleRateHz, ...choices.values, ...expected() };
-  const hasIntents = "grammar" in greeting;
   const transcription = new Transcription(greeting, (event) => {
     if (current !== transcription) return;
-    show(event);
-    if (hasIntents && event.kind === "final" && event.text !== "") showIntent(event.intent);
+    showUtterance(event);
+    showFigures(event);
   });
   current = transcription;
   state(doing, transcription);
@@ -154,26 +154,45 @@ function begin(sampleRateHz, doing) {
       if (current === transcription) say("speech-message", error.message);
     })
     .finally(() => {
-      if (current === transcription) element("transcript").classList.remove("growing");
+      if (current !== transcription) return;
+      growing?.classList.remove("growing");
+      element("transcript").dataset.hint = SILENT;
     });
   return transcription;
 }
 
-function show(event) {
-  const texts = [...utterances, event.text].filter((text) => text !== "");
-  element("transcript").textContent = texts.join(" ");
-  if (event.kind === "final") utterances.push(event.text);
+/** An utterance is a line, with what a grammar made of it. */
+function showUtterance({ kind, text, intent, rejected }) {
+  if (growing === null) {
+    growing = document.createElement("p");
+    growing.className = "growing";
+    element("transcript").append(growing);
+  }
+  growing.textContent = text;
+  if (kind !== "final") return;
+  growing.classList.remove("growing");
+  if (rejected) {
+    growing.className = "rejected";
+    growing.textContent = "Not understood: it fits no sentence of the grammar";
+  } else if (text === "") {
+    growing.remove();
+  } else if (intent !== null) {
+    const asked = document.createElement("span");
+    asked.className = "intent";
+    const slots = Object.entries(intent.slots).map(([slot, said]) => `${slot}: ${said}`);
+    asked.textContent = [intent.name, ...slots].join(" · ");
+    growing.append(" ", asked);
+  }
+  growing = null;
+  const lines = element("transcript").children;
+  element("transcript").classList.toggle("long", lines.length > 3);
+}
+
+function showFigures(event) {
   element("audio-seconds").textContent = seconds(event.audio_s);
   element("compute-ms").textContent = milliseconds(event.compute_ms);
   element("realtime-factor").textContent =
     event.audio_s > 0 ? (event.compute_ms / 1000 / event.audio_s).toPrecision(2) : "–";
-}
-
-function showIntent(intent) {
-  const slots = Object.entries(intent?.slots ?? {}).map(([slot, said]) => `${slot}: ${said}`);
-  intents.push(intent === null ? "not understood" : `${intent.name}(${slots.join(", ")})`);
-  element("intents").textContent = intents.join("; ");
-  element("intents").hidden = false;
 }
 
 function state(text, transcription) {

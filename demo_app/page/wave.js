@@ -1,13 +1,14 @@
 // The last seconds of sound, drawn as bars.
 
 const BAR_PX = 4;
-const BAR_S_SAMPLES = 2048;
+const BAR_S = 0.05;
 
 export class Wave {
   #canvas;
   #peaks = [];
   #peak = 0;
   #n = 0;
+  #barSamples = 1;
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -17,8 +18,11 @@ export class Wave {
     });
   }
 
-  clear() {
+  /** Begin anew, with sound of that rate. */
+  clear(sampleRateHz) {
     this.#peaks = [];
+    this.#n = 0;
+    this.#barSamples = Math.max(1, Math.round(sampleRateHz * BAR_S));
     this.#draw();
   }
 
@@ -26,7 +30,7 @@ export class Wave {
     for (const sample of samples) {
       this.#peak = Math.max(this.#peak, Math.abs(sample));
       this.#n += 1;
-      if (this.#n === BAR_S_SAMPLES) {
+      if (this.#n === this.#barSamples) {
         this.#peaks.push(this.#peak);
         this.#peak = 0;
         this.#n = 0;

@@ -354,17 +354,36 @@ def test_what_is_expected_can_be_said(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#audio-file", sound)
     expect(page.locator("#transcript")).to_have_text("b")
     expect(done).to_have_text("Done")
-    expect(page.locator("#intents")).to_be_hidden()
+    expect(page.locator("#transcript .intent")).to_have_count(0)
 
     page.select_option("#expected", "grammar")
     page.fill("#own-grammar", "#JSGF V1.0; public <order> = ab {what};")
     page.set_input_files("#audio-file", sound)
-    expect(page.locator("#intents")).to_have_text("order(what: ab)")
+    expect(page.locator("#transcript")).to_have_text("ab order · what: ab")
     expect(done).to_have_text("Done")
 
     page.fill("#own-grammar", "#JSGF V1.0; public <order> = ba;")
     page.set_input_files("#audio-file", sound)
-    expect(page.locator("#intents")).to_have_text("not understood")
+    expect(page.locator("#transcript")).to_have_text(
+        "Not understood: it fits no sentence of the grammar"
+    )
+
+
+def test_each_utterance_is_a_line(page: Page, tmp_path: Path) -> None:
+    """A recording without speech says that nothing was heard."""
+    said = spoken_tones(44_100)
+    pause = np.zeros(44_100, np.float32)
+    sound = write_wav(tmp_path / "a.wav", np.concatenate([said, pause, said]), 44_100)
+    silence = write_wav(tmp_path / "silence.wav", pause, 44_100)
+
+    page.set_input_files("#audio-file", sound)
+    expect(page.locator("#transcript p")).to_have_text(["ab", "ab"])
+
+    page.set_input_files("#audio-file", silence)
+    expect(page.locator("#transcript")).to_have_attribute(
+        "data-hint", "Nothing was heard that could be written down"
+    )
+    expect(page.locator("#transcript p")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
