@@ -40,11 +40,13 @@ def save_weights(
     metrics: dict[str, float],
     origin: dict[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
+    data: Sequence[str] = (),
 ) -> None:
     """Write the weights and the record of how they came about, each atomically.
 
     `origin` says which checkpoint the run started from; None for fresh weights.
-    `files` are texts that belong to the weights, by file name.
+    `files` are texts that belong to the weights, by file name. `data` names what was
+    trained on in place of a recipe's own data.
     """
     for file_name, text in (files or {}).items():
         write_text(folder / file_name, text)
@@ -59,6 +61,7 @@ def save_weights(
         "step": step,
         "metrics": metrics,
         "origin": origin,
+        "data": list(data),
     }
     write_text(folder / RECIPE_FILE, json.dumps(record, indent=2) + "\n")
 

@@ -53,6 +53,8 @@ class Start:
     """Folder of a checkpoint whose fitting weights are copied first."""
     freeze: tuple[str, ...] = ()
     """Weights whose name starts with one of these stay as they are."""
+    data: str | None = None
+    """Name of what is trained on in place of the recipe's own data."""
 
 
 def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> None:
@@ -85,10 +87,11 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
         origin = origin_of(start.checkpoint, start.freeze)
     if start.resume:
         progress = load_state(output, network, average, optimizers)
-        origin = _origin_before(output)
+        origin = _recorded(output).get("origin")
         fabric.print(
             f"resuming at step {progress.step} of {recipe.steps}", file=sys.stderr
         )
+    data = _own_data(start, output)
     fabric.print(f"{name}: {_size(network)}; {_place(fabric)}", file=sys.stderr)
     if fabric.device.type == "cpu" and recipe.precision == BF16 and not has_bf16():
         fabric.print(
@@ -139,6 +142,7 @@ def train(name: str, recipe: Recipe, task: Task, output: Path, start: Start) -> 
                         metrics,
                         origin,
                         task.files(),
+                        data,
                     )
                 progress = replace(progress, step=done)
                 save_state(output, network, average, optimizers, progress)
@@ -213,12 +217,16 @@ def _seed_of_step(seed: int, step: int) -> int:
     return seed * 1_000_003 + step + 1
 
 
-def _origin_before(output: Path) -> dict[str, Any] | None:
-    """Return the origin that an interrupted run recorded, if it got that far."""
-    if not (output / RECIPE_FILE).is_file():
-        return None
-    origin: dict[str, Any] | None = read_record(output).get("origin")
-    return origin
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return what a run recorded; nothing where it did not get that far."""
+    return read_record(folder) if (folder / RECIPE_FILE).is_file() else {}
+
+
+def _own_data(start: Start, output: Path) -> list[str]:
+    """Return the names of all data that were given, for the first weights too."""
+    before = output if start.resume else start.checkpoint
+    names = [] if before is None else _recorded(before).get("data", [])
+    return list(dict.fromkeys([*names, *filter(None, [start.data])]))
 
 
 def _n_nodes() -> int:

@@ -203,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m training.synthetic_corpus",
         description=__doc__.partition("\n")[0],
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder of the clips"
+    )
     parser.add_argument(
         "--clips",
         type=int,

@@ -61,6 +61,11 @@ COLUMNS = (
 )
 """Key of a row and head of its column."""
 
+NETWORK_ALONE = (
+    "the real-time factor is the network's alone; with features and the search for"
+    " words: tiedge transcribe --json, compute_ms by audio_s"
+)
+
 FIGURES = ("p50_ms", "p90_ms", "p99_ms", "load_ms", "peak_rss_bytes", "packed_bytes")
 """Keys of a row that stand at the top level of the JSON object, too."""
 
@@ -214,6 +219,8 @@ def _table(bundle: Bundle, device: Device, rows: Sequence[dict[str, Any]]) -> li
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         for line in cells
     ]
+    if bundle.speech is not None:
+        lines.append(NETWORK_ALONE)
     if any(row["short_run"] for row in measured):
         lines.append(SHORT_RUN)
     lines += [f"failed: {row['error']}" for row in rows if "error" in row]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from export.plan import Plan
 from export.plans.denoise import denoise_live_plan, denoise_plan
@@ -10,6 +12,7 @@ from export.plans.digits import digits_plan
 from export.plans.enhance import enhance_plan
 from export.plans.lm import lm_plan
 from export.plans.looks import looks_plan
+from export.plans.own_data import with_own_data
 from export.plans.superres import superres_plan
 from export.plans.transcribe import transcribe_plan
 from training.recipes.digits import DigitsRecipe
@@ -33,6 +36,10 @@ def plan_of(checkpoint: Path) -> Plan:
     Raises CheckpointError as `open_checkpoint` does.
     """
     record = read_record(checkpoint)
+    return with_own_data(_recipe_plan(checkpoint, record), record)
+
+
+def _recipe_plan(checkpoint: Path, record: Mapping[str, Any]) -> Plan:
     trained = open_checkpoint(checkpoint)
     if isinstance(trained, TrainedLanguage):
         return lm_plan(trained, record)

@@ -243,3 +243,19 @@ def test_two_processes_train_as_one(photos: Path, tmp_path: Path) -> None:
     for name, expected in weights[0].items():
         torch.testing.assert_close(expected, weights[1][name], rtol=1e-4, atol=1e-6)
     assert 16 == n_different(weights[1]["body.first.weight"])
+
+
+def test_data_that_is_given_is_recorded(tmp_path: Path) -> None:
+    """What the first weights were trained on stays part of it."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    run_line(first, Start(data="mine"), FREE)
+    run_line(second, Start(checkpoint=first, data="more"), FREE)
+
+    assert ["mine"] == read_record(first)["data"]
+    assert ["mine", "more"] == read_record(second)["data"]
+
+    run_line(
+        second, Start(resume=True, data="more"), replace(FREE, steps=FREE.steps + 2)
+    )
+
+    assert ["mine", "more"] == read_record(second)["data"]

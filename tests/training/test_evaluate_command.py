@@ -425,7 +425,7 @@ def test_speech_rows_are_picked_by_column(
     assert "1/1 spoken.wav: ab\n" == output.err  # nothing was heard wrong
     assert output.out.startswith(
         "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors, 0"
-        " intents, 0 left out; 1 utterances, real-time factor 0.0"
+        " 0 left out; 1 utterances, real-time factor 0.0"
     )
 
 

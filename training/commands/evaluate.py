@@ -447,9 +447,10 @@ def _told(row: dict[str, Any]) -> str:
             f"{row['accuracy']:.2%} of the intents right, all slots included"
             f" ({row['n_right']}), {row['n_rejected']} clips without one; {pace}"
         )
+    understood = f" {row['n_understood']} intents," if row["n_understood"] else ""
     return (
         f"{row['wer']:.2%} word errors ({row['n_errors']} of {row['n_words']}),"
-        f" {row['cer']:.2%} character errors, {row['n_understood']} intents,"
+        f" {row['cer']:.2%} character errors,{understood}"
         f" {row['n_left_out']} left out; {pace}"
     )
 

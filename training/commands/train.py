@@ -61,7 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         task = _task(options.recipe, recipe, options.data)
         _tell(task.contents())
         _quieten()
-        start = Start(options.resume, transfer.checkpoint, transfer.freeze)
+        own = None if options.data is None else options.data.resolve().name
+        start = Start(options.resume, transfer.checkpoint, transfer.freeze, own)
         train(options.recipe, recipe, task, output, start)
     if _is_first():
         print(_summary(output))
