@@ -212,7 +212,7 @@ def _open_soundfile(path: Path) -> Any:
             return None
         raise AudioError(
             f"{path}: no PCM WAV file; for other formats:"
-            f" {missing_package('soundfile', 'evaluate')}"
+            f" {missing_package('soundfile', 'listen')}, or install ffmpeg"
         ) from error
     try:
         with silenced(MPG123_LINE):

@@ -7,8 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from edge_runtime.engines import FORMAT_OF_ENGINE
@@ -55,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     n_at_once = _n_at_once(options, len(recordings))
     is_alone = [recording.file for recording in recordings] == [str(options.files[0])]
     with ExitStack() as stack:
+        if order.output is not None:
+            stack.enter_context(_told_how_to_go_on())
         desk = stack.enter_context(order.open())
         if is_alone:
             rows = [desk.transcribe(recordings[0], _Teller(recordings[0].source))]
@@ -88,6 +90,15 @@ def run(arguments: Sequence[str]) -> int:
     if n_failed and not is_alone:
         _say(f"tiedge transcribe: {n_failed} of {len(rows)} could not be transcribed")
     return 1 if n_failed else 0
+
+
+@contextmanager
+def _told_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("tiedge transcribe: stopped; the same command goes on")
+        raise
 
 
 def _check_output(output: Path) -> None:

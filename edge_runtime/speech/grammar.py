@@ -133,7 +133,10 @@ def read_grammar(path: Path) -> Grammar:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise GrammarError(f"{path}: cannot be read: {error.strerror}") from error
+        raise GrammarError(
+            f"{path}: cannot be read: {error.strerror}; expected a file in JSGF, or the"
+            " name of a ready-made grammar"
+        ) from error
     if len(data) > MOST_BYTES:
         raise GrammarError(f"{path}: larger than {MOST_BYTES} bytes")
     try:

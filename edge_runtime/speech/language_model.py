@@ -107,6 +107,7 @@ def require_language(bundle: Bundle) -> LanguageSpec:
     """Return the bundle's words; raises BundleError if it is no language model."""
     if bundle.language is None:
         raise BundleError(
-            f'{bundle.folder}: task is "{bundle.task}", expected "language"'
+            f'{bundle.folder}: task is "{bundle.task}", expected "language", as the'
+            " ready-made lm has"
         )
     return bundle.language

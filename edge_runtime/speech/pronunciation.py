@@ -34,8 +34,8 @@ def with_words(phones: PhonesSpec, words: Iterable[str]) -> PhonesSpec:
         return phones
     if shutil.which(ESPEAK) is None:
         raise SettingError(
-            f"{_told(missing)}: how they are said is not known; run: apt-get install"
-            f" {ESPEAK}, or write them and their phones into a file for --lexicon"
+            f"{_told(missing)}: no pronunciation is known; run: apt-get install"
+            f" {ESPEAK}, or write each with its phones into a file for --lexicon"
         )
     found = map(tuple, ask_espeak(missing, phones.symbols[MARKS:]))
     said = dict(zip(missing, found, strict=True))

@@ -166,7 +166,7 @@ def test_without_soundfile_the_extra_is_named(
 
     assert (
         f"{tmp_path}/a.flac: no PCM WAV file; for other formats:"
-        f" {missing_package('soundfile', 'evaluate')}"
+        f" {missing_package('soundfile', 'listen')}, or install ffmpeg"
     ) == str(caught.value)
     assert 100 == len(read_audio(tmp_path / "a.wav")[0])
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tiedge
-from edge_runtime.speech.options import fits_english
+from edge_runtime.speech.choice import fits_english
 from tests.demo_app.hand_made_bundles import blur_bundle, spoken_tones, tones_bundle
 
 RATE_HZ = 16_000

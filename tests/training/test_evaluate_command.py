@@ -424,7 +424,7 @@ def test_speech_rows_are_picked_by_column(
     assert status == 0
     assert "1/1 spoken.wav: ab\n" == output.err  # nothing was heard wrong
     assert output.out.startswith(
-        "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors, 0"
+        "tones (litert fp32): 0.00% word errors (0 of 1), 0.00% character errors,"
         " 0 left out; 1 utterances, real-time factor 0.0"
     )
 

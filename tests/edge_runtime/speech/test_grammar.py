@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import GrammarError
+from edge_runtime.speech.choice import GRAMMARS
 from edge_runtime.speech.grammar import (
     DEEPEST_PARTS,
     MOST_BYTES,
@@ -21,7 +22,6 @@ from edge_runtime.speech.grammar import (
     understand,
 )
 from edge_runtime.speech.jsgf import DEEPEST, MOST_TOKENS
-from edge_runtime.speech.options import GRAMMARS
 
 HEAD = "#JSGF V1.0;\ngrammar g;\n"
 

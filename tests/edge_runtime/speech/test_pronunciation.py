@@ -43,8 +43,8 @@ def test_without_espeak_an_unknown_word_is_told(
         with_words(PHONES, ["act", *"abcdefg"])
 
     assert (
-        "words 'a', 'b', 'c', 'd', 'e' and 2 more: how they are said is not known; run:"
-        " apt-get install espeak-ng, or write them and their phones into a file for"
+        "words 'a', 'b', 'c', 'd', 'e' and 2 more: no pronunciation is known; run:"
+        " apt-get install espeak-ng, or write each with its phones into a file for"
         " --lexicon" == str(caught.value)
     )
 
